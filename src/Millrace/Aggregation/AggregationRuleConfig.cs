@@ -1,0 +1,108 @@
+using Millrace.Relabeling;
+
+namespace Millrace.Aggregation;
+
+/// <summary>Which clock decides the window of a sample.</summary>
+public enum RuleTime
+{
+    /// <summary>The sample's own timestamp.</summary>
+    Event,
+
+    /// <summary>The arrival at the append to the log: what vmagent does without windows, with its arithmetic.</summary>
+    Arrival,
+}
+
+/// <summary>What the first sample of a counter adds.</summary>
+public enum FirstSample
+{
+    /// <summary>Its value only where a start timestamp shows that the counter began inside the window.</summary>
+    Auto,
+
+    /// <summary>Its value.</summary>
+    Count,
+
+    /// <summary>Nothing.</summary>
+    Zero,
+}
+
+/// <summary>One aggregation rule as validated by the configuration loader: vmagent's fields, and ours below.</summary>
+public sealed record AggregationRuleConfig
+{
+    public string Name { get; init; } = "";
+
+    /// <summary>Series selectors, any of which must match. Null: everything.</summary>
+    public IReadOnlyList<string>? Match { get; init; }
+
+    public TimeSpan Interval { get; init; }
+
+    /// <summary>The interval as written: it is part of the output name.</summary>
+    public string IntervalText { get; init; } = "";
+
+    public TimeSpan? DedupInterval { get; init; }
+
+    public TimeSpan? StalenessInterval { get; init; }
+
+    public TimeSpan? IgnoreFirstSampleInterval { get; init; }
+
+    public bool NoAlignFlushToInterval { get; init; }
+
+    public bool FlushOnShutdown { get; init; }
+
+    /// <summary>Output names as written, such as <c>total</c> or <c>quantiles(0.5, 0.99)</c>.</summary>
+    public IReadOnlyList<string> Outputs { get; init; } = [];
+
+    /// <summary>Sorted, each once.</summary>
+    public IReadOnlyList<string> By { get; init; } = [];
+
+    /// <summary>Sorted, each once.</summary>
+    public IReadOnlyList<string> Without { get; init; } = [];
+
+    public bool KeepMetricNames { get; init; }
+
+    public bool IgnoreOldSamples { get; init; }
+
+    public int IgnoreFirstIntervals { get; init; }
+
+    public IReadOnlyList<string> DropInputLabels { get; init; } = [];
+
+    public IReadOnlyList<RelabelConfig> InputRelabelConfigs { get; init; } = [];
+
+    public IReadOnlyList<RelabelConfig> OutputRelabelConfigs { get; init; } = [];
+
+    /// <summary>vmagent's windows; in a file of vmagent <c>true</c> means <see cref="RuleTime.Event"/>.</summary>
+    public bool EnableWindows { get; init; }
+
+    public RuleTime Time { get; init; } = RuleTime.Event;
+
+    /// <summary>How late a sample may arrive after its window's end. Null: <c>auto</c>.</summary>
+    public TimeSpan? AllowedLateness { get; init; }
+
+    public FirstSample FirstSample { get; init; } = FirstSample.Auto;
+
+    /// <summary><c>partial_windows: emit</c>: also emit the window during which the rule began.</summary>
+    public bool EmitPartialWindows { get; init; }
+
+    /// <summary>Where the rule stands, for error texts and the page.</summary>
+    public string File { get; init; } = "";
+
+    public int Line { get; init; }
+
+    public string Path { get; init; } = "";
+}
+
+/// <summary>The <c>aggregation</c> section.</summary>
+public sealed record AggregationConfig
+{
+    public const int DefaultTaskCount = 128;
+
+    public int TaskCount { get; init; } = DefaultTaskCount;
+
+    /// <summary>Rules of all files and those written in place, in order.</summary>
+    public IReadOnlyList<AggregationRuleConfig> Rules { get; init; } = [];
+
+    /// <summary>Replayed and late input: how long closes wait at the most after a start.</summary>
+    public TimeSpan CatchUp { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>The most windows that a rule keeps open at once.</summary>
+    public int MaxOpenWindows { get; init; } = 64;
+}

@@ -1,0 +1,50 @@
+using Millrace.Relabeling;
+
+namespace Millrace.Delivery;
+
+/// <summary>How blocks are encoded on the wire to a remote-write backend.</summary>
+public enum RemoteWriteProtocol
+{
+    /// <summary>Remote write 2.0 where offered, VictoriaMetrics' zstd next, remote write 1.0 last.</summary>
+    Auto,
+    PrometheusV1,
+    PrometheusV2,
+    VictoriaMetrics,
+}
+
+/// <summary>A destination of kind <c>remote_write</c>, with its queue.</summary>
+public sealed record DestinationConfig
+{
+    public string Name { get; init; } = "";
+
+    public Uri Url { get; init; } = new("http://127.0.0.1:8428/api/v1/write");
+
+    public RemoteWriteProtocol Protocol { get; init; } = RemoteWriteProtocol.Auto;
+
+    /// <summary>Extra request headers, such as <c>Authorization</c>. Values are secrets: never shown.</summary>
+    public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
+
+    public TimeSpan SendTimeout { get; init; } = TimeSpan.FromMinutes(1);
+
+    public TimeSpan RetryMinInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    public TimeSpan RetryMaxInterval { get; init; } = TimeSpan.FromMinutes(1);
+
+    public IReadOnlyList<RelabelConfig> RelabelConfigs { get; init; } = [];
+
+    /// <summary>Ordered streams to the backend; a series always takes the same one.</summary>
+    public int Lanes { get; init; } = 16;
+
+    /// <summary>Blocks kept in memory before they wait on disk.</summary>
+    public long QueueMemoryBytes { get; init; } = 64L << 20;
+
+    /// <summary>Blocks kept on disk; past it the oldest goes, counted.</summary>
+    public long QueueMaxBytes { get; init; } = 1L << 30;
+
+    public TimeSpan QueueMaxAge { get; init; } = TimeSpan.FromHours(24);
+
+    /// <summary>A block is sealed at the latest this long after its first sample.</summary>
+    public TimeSpan FlushInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    public int MaxSamplesPerBlock { get; init; } = 10_000;
+}
