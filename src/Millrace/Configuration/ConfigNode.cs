@@ -117,6 +117,12 @@ internal sealed class ConfigNode
                 Report((int)e.Start.Line, $"this is not YAML: {e.Message}");
                 return null;
             }
+            catch (Exception e) when (e is ArgumentException or InvalidOperationException or FormatException)
+            {
+                // Some malformed tags and escapes surface from the parser like this.
+                Report((int)(_parser.Current?.End.Line ?? 1), $"this is not YAML: {e.Message}");
+                return null;
+            }
         }
 
         private ConfigNode ReadNode(int depth)

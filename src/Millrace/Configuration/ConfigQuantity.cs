@@ -44,7 +44,7 @@ internal static class ConfigQuantity
         while (position < text.Length)
         {
             var digits = SpanOfDigits(text, position);
-            if (digits is 0 or > 15)
+            if (digits is 0 or > 12)
             {
                 return false;
             }

@@ -276,7 +276,8 @@ internal sealed class ConfigReader
         var bestDistance = Math.Max(2, written.Length / 3) + 1;
         foreach (var candidate in known)
         {
-            var distance = Distance(Plain(written), Plain(candidate));
+            var isPrefix = candidate.Length > 2 && written.StartsWith(candidate, StringComparison.Ordinal);
+            var distance = isPrefix ? 1 : Distance(Plain(written), Plain(candidate));
             if (distance < bestDistance && distance < candidate.Length)
             {
                 best = candidate;

@@ -104,7 +104,7 @@ internal sealed class RuleReader
     {
         if (_reader.Text("interval") is null or "")
         {
-            if (_reader.Find("interval") is null or { Text: "" })
+            if (_reader.Find("interval") is null or { Kind: ConfigNodeKind.Scalar, Text: "" })
             {
                 _reader.Report("interval", "missing: write how long a window is, such as interval: 1m");
             }
