@@ -491,7 +491,7 @@ internal sealed class BlockBuilder
     private static bool TryReadTimestamp(ReadOnlySpan<byte> histogram, out long timestampMs)
     {
         timestampMs = 0;
-        var reader = new WireReader(histogram);
+        var reader = new FieldReader(histogram);
         while (!reader.IsAtEnd)
         {
             if (!reader.TryReadTag(out var tag))

@@ -36,7 +36,7 @@ internal static class V1Tags
 }
 
 /// <summary>Reads protobuf fields one after another. Every method answers false where the bytes end or make no sense.</summary>
-internal ref struct WireReader(ReadOnlySpan<byte> bytes)
+internal ref struct FieldReader(ReadOnlySpan<byte> bytes)
 {
     private const int MaxVarintBytes = 10;
 
