@@ -33,7 +33,7 @@ public class BlockBuilderTests
         var block = Seal(builder, out var summary);
         summary.Samples.ShouldBe(series.Length);
         (summary.UncompressedBytes / (double)series.Length).ShouldBeGreaterThan(280);
-        (block.Length / (double)series.Length).ShouldBeLessThan(48);
+        (block.Length / (double)series.Length).ShouldBeLessThan(52);
         labels.Asked.ShouldBeGreaterThan(0);
     }
 
