@@ -100,7 +100,7 @@ internal struct HashingSink(HashSet<UInt128> known, bool learns) : IWriteSink
     /// <summary>Labels only; in each at most a name and then at most a value.</summary>
     private static void CheckBlock(ReadOnlySpan<byte> block)
     {
-        var reader = new WireReader(block);
+        var reader = new FieldReader(block);
         while (reader.NextField(out var tag))
         {
             var label = reader.ReadMessage();
