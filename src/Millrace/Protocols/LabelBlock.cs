@@ -46,7 +46,7 @@ internal static class LabelBlock
     {
         labels.Clear();
         var sorted = true;
-        var reader = new WireReader(block);
+        var reader = new FieldReader(block);
         while (reader.NextField(out var tag))
         {
             if (tag != LabelBlockWriter.LabelTag || labels.Count == limits.MaxLabels)
@@ -128,7 +128,7 @@ internal static class LabelBlock
         return position;
     }
 
-    private static LabelDefect ReadLabel(ref WireReader reader, in LabelLimits limits, out Label label)
+    private static LabelDefect ReadLabel(ref FieldReader reader, in LabelLimits limits, out Label label)
     {
         ReadOnlySpan<byte> name = default;
         ReadOnlySpan<byte> value = default;

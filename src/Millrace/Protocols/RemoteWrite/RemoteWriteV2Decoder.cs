@@ -27,7 +27,7 @@ internal static class RemoteWriteV2Decoder
         var scratch = new LabelBlockWriter(limits.MaxLabelBlockBytes);
         try
         {
-            var reader = new WireReader(body);
+            var reader = new FieldReader(body);
             var (fault, offset) = symbols.TryRead(body, ref reader, limits)
                 ? new V2SeriesDecoder<TSink>(ref sink, ref scratch, in symbols, body, limits).Decode()
                 : (reader.Fault, reader.FaultOffset);
@@ -49,7 +49,7 @@ internal static class RemoteWriteV2Decoder
         public int Count { get; private set; }
 
         /// <summary>Walks the top level of the body. False when it faults there.</summary>
-        public bool TryRead(ReadOnlySpan<byte> body, ref WireReader reader, in DecodeLimits limits)
+        public bool TryRead(ReadOnlySpan<byte> body, ref FieldReader reader, in DecodeLimits limits)
         {
             var seriesLeft = limits.MaxSeries;
             while (reader.NextField(out var tag))
