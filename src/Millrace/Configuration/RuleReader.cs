@@ -1,6 +1,7 @@
 using System.Globalization;
 using Millrace.Aggregation;
 using Millrace.Model;
+using Millrace.Relabeling;
 
 namespace Millrace.Configuration;
 
@@ -80,8 +81,8 @@ internal sealed class RuleReader
             IgnoreFirstIntervals =
                 (int)Math.Max(0, _reader.Number("ignore_first_intervals", 0, int.MinValue, int.MaxValue)),
             DropInputLabels = _reader.Texts("drop_input_labels") ?? [],
-            InputRelabelConfigs = RelabelReader.Read(_reader, "input_relabel_configs"),
-            OutputRelabelConfigs = RelabelReader.Read(_reader, "output_relabel_configs"),
+            InputRelabelConfigs = RelabelReader.Read(_reader, "input_relabel_configs", RelabelDialect.VmAgent),
+            OutputRelabelConfigs = RelabelReader.Read(_reader, "output_relabel_configs", RelabelDialect.VmAgent),
             EnableWindows = _reader.Flag("enable_windows", false),
             Time = time,
             AllowedLateness = ReadLateness(time),
