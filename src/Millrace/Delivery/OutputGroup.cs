@@ -1,7 +1,3 @@
-using System.Buffers;
-using System.Buffers.Binary;
-using System.Text;
-
 namespace Millrace.Delivery;
 
 /// <summary>One block of an output group; its <see cref="LogPosition.Index"/> is its place in the group.</summary>
@@ -110,114 +106,43 @@ internal sealed class OutputGroupWriter : IDisposable
     /// <summary>A block without destination name and bytes.</summary>
     public const int MinBlockBytes = 2 + 2 + 4 + 8 + 8 + 4;
 
-    private byte[] _buffer = ArrayPool<byte>.Shared.Rent(64 << 10);
-    private int _length;
+    private readonly PayloadWriter _payload = new(64 << 10);
     private int _countAt;
     private int _count;
 
     public void Begin(UInt128 ruleKey, string ruleName, long windowEndMs, long inputLsn)
     {
-        _length = 0;
+        _payload.Clear();
         _count = 0;
-        Reserve(1)[0] = OutputGroup.FormatVersion;
-        WriteInt64((long)(ulong)(ruleKey >> 64));
-        WriteInt64((long)(ulong)ruleKey);
-        WriteInt64(windowEndMs);
-        WriteInt64(inputLsn);
-        WriteText(ruleName);
-        _countAt = _length;
-        WriteInt32(0);
+        _payload.Byte(OutputGroup.FormatVersion);
+        _payload.Int64((long)(ulong)(ruleKey >> 64));
+        _payload.Int64((long)(ulong)ruleKey);
+        _payload.Int64(windowEndMs);
+        _payload.Int64(inputLsn);
+        _payload.Text(ruleName);
+        _countAt = _payload.Length;
+        _payload.Int32(0);
     }
 
     /// <returns>The block's place in the group: the index of its position.</returns>
     public int AddBlock(
         string destination, int lane, int sampleCount, long minTimestampMs, long maxTimestampMs, ReadOnlySpan<byte> bytes)
     {
-        WriteText(destination);
-        BinaryPrimitives.WriteUInt16LittleEndian(Reserve(2), checked((ushort)lane));
-        WriteInt32(sampleCount);
-        WriteInt64(minTimestampMs);
-        WriteInt64(maxTimestampMs);
-        WriteBytes(bytes);
+        _payload.Text(destination);
+        _payload.UInt16(checked((ushort)lane));
+        _payload.Int32(sampleCount);
+        _payload.Int64(minTimestampMs);
+        _payload.Int64(maxTimestampMs);
+        _payload.Bytes(bytes);
         return _count++;
     }
 
     public ReadOnlyMemory<byte> Finish(ReadOnlySpan<byte> state)
     {
-        BinaryPrimitives.WriteInt32LittleEndian(_buffer.AsSpan(_countAt), _count);
-        WriteBytes(state);
-        return _buffer.AsMemory(0, _length);
+        _payload.PatchInt32(_countAt, _count);
+        _payload.Bytes(state);
+        return _payload.Written;
     }
 
-    public void Dispose()
-    {
-        ArrayPool<byte>.Shared.Return(_buffer);
-        _buffer = [];
-    }
-
-    private void WriteInt32(int value) => BinaryPrimitives.WriteInt32LittleEndian(Reserve(4), value);
-
-    private void WriteInt64(long value) => BinaryPrimitives.WriteInt64LittleEndian(Reserve(8), value);
-
-    private void WriteText(string text)
-    {
-        var sizeBytes = Encoding.UTF8.GetByteCount(text);
-        BinaryPrimitives.WriteUInt16LittleEndian(Reserve(2), checked((ushort)sizeBytes));
-        Encoding.UTF8.GetBytes(text, Reserve(sizeBytes));
-    }
-
-    private void WriteBytes(ReadOnlySpan<byte> bytes)
-    {
-        WriteInt32(bytes.Length);
-        bytes.CopyTo(Reserve(bytes.Length));
-    }
-
-    private Span<byte> Reserve(int sizeBytes)
-    {
-        if (_buffer.Length - _length < sizeBytes)
-        {
-            var larger = ArrayPool<byte>.Shared.Rent(checked(Math.Max(_length + sizeBytes, _buffer.Length * 2)));
-            _buffer.AsSpan(0, _length).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(_buffer);
-            _buffer = larger;
-        }
-        var reserved = _buffer.AsSpan(_length, sizeBytes);
-        _length += sizeBytes;
-        return reserved;
-    }
-}
-
-/// <summary>Reads a payload from front to back; past its end everything is zero and <see cref="Failed"/> is set.</summary>
-internal ref struct PayloadReader(ReadOnlyMemory<byte> payload)
-{
-    private ReadOnlyMemory<byte> _rest = payload;
-
-    public bool Failed { get; private set; }
-
-    public readonly int RemainingBytes => _rest.Length;
-
-    public byte Byte() => TryTake(1, out var bytes) ? bytes.Span[0] : (byte)0;
-
-    public ushort UInt16() => TryTake(2, out var bytes) ? BinaryPrimitives.ReadUInt16LittleEndian(bytes.Span) : (ushort)0;
-
-    public int Int32() => TryTake(4, out var bytes) ? BinaryPrimitives.ReadInt32LittleEndian(bytes.Span) : 0;
-
-    public long Int64() => TryTake(8, out var bytes) ? BinaryPrimitives.ReadInt64LittleEndian(bytes.Span) : 0;
-
-    public string Text() => TryTake(UInt16(), out var bytes) ? Encoding.UTF8.GetString(bytes.Span) : "";
-
-    public ReadOnlyMemory<byte> Bytes() => TryTake(Int32(), out var bytes) ? bytes : default;
-
-    private bool TryTake(int sizeBytes, out ReadOnlyMemory<byte> bytes)
-    {
-        if (Failed || sizeBytes < 0 || sizeBytes > _rest.Length)
-        {
-            Failed = true;
-            bytes = default;
-            return false;
-        }
-        bytes = _rest[..sizeBytes];
-        _rest = _rest[sizeBytes..];
-        return true;
-    }
+    public void Dispose() => _payload.Dispose();
 }
