@@ -110,6 +110,10 @@ internal sealed class DestinationCounters
         }
     }
 
+    /// <summary>What is saved with the cursors.</summary>
+    public LedgerTotals Totals() =>
+        new(Interlocked.Read(ref _delivered), Interlocked.Read(ref _parked), Copy(_dropped));
+
     public CountersSnapshot Snapshot()
     {
         var requests = new Dictionary<string, long>();

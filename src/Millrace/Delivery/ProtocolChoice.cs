@@ -6,17 +6,19 @@ namespace Millrace.Delivery;
 /// (otherwise the block was bad, not the protocol) and the newer one has not worked before. 415 is plain enough to
 /// count even then, and so is a row of blocks that needed the older protocol. Not thread-safe.
 /// </summary>
-internal sealed class ProtocolChoice(RemoteWriteProtocol configured)
+internal sealed class ProtocolChoice(RemoteWriteProtocol configured, bool hasZstd = true)
 {
     /// <summary>A proven protocol is given up after so many blocks in a row that went through only in the older one.</summary>
     private const int StraysForDowngrade = 3;
 
-    private readonly WireProtocol[] _newestFirst = configured switch
+    private readonly WireProtocol[] _newestFirst = (configured, hasZstd) switch
     {
-        RemoteWriteProtocol.PrometheusV1 => [WireProtocol.PrometheusV1],
-        RemoteWriteProtocol.PrometheusV2 => [WireProtocol.PrometheusV2, WireProtocol.PrometheusV1],
-        RemoteWriteProtocol.VictoriaMetrics => [WireProtocol.VictoriaMetrics, WireProtocol.PrometheusV1],
-        _ => [WireProtocol.PrometheusV2, WireProtocol.VictoriaMetrics, WireProtocol.PrometheusV1],
+        (RemoteWriteProtocol.PrometheusV1, _) => [WireProtocol.PrometheusV1],
+        (RemoteWriteProtocol.PrometheusV2, _) => [WireProtocol.PrometheusV2, WireProtocol.PrometheusV1],
+        (RemoteWriteProtocol.VictoriaMetrics, true) => [WireProtocol.VictoriaMetrics, WireProtocol.PrometheusV1],
+        (RemoteWriteProtocol.VictoriaMetrics, false) => [WireProtocol.PrometheusV1],
+        (_, true) => [WireProtocol.PrometheusV2, WireProtocol.VictoriaMetrics, WireProtocol.PrometheusV1],
+        (_, false) => [WireProtocol.PrometheusV2, WireProtocol.PrometheusV1],
     };
 
     private int _strays;
