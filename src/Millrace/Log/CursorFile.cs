@@ -20,8 +20,9 @@ internal readonly record struct CursorPosition(long A, long B, long C);
 /// 16 guid id of the log                    24 i64 C
 ///                                          32 u32 CRC-32C of log id, slot number, bytes 0..31
 /// </code>
-/// <para><b>Validity.</b> The checksum covers the log's id: the positions of another log mean nothing in this one, and a
-/// file that belongs to another is emptied. A copy of zeros was never written.</para>
+/// <para><b>Validity.</b> The checksum covers the log's id: the positions of another log mean nothing in this one, and
+/// a file that belongs to another is emptied. A copy of zeros was never written. A copy lies within one disk sector,
+/// so power loss leaves it old or new; the two copies lie in different pages.</para>
 /// </summary>
 internal sealed class CursorFile : IDisposable
 {

@@ -64,7 +64,7 @@ internal sealed record RecordLogOptions
     /// <summary>Bound of a payload, at most <see cref="RecordFormat.MaxPayloadBytes"/>.</summary>
     public int MaxRecordBytes { get; init; } = RecordFormat.MaxPayloadBytes;
 
-    /// <summary>Free space below which appends are refused; a quarter of it is kept for reserved appends. 0: off.</summary>
+    /// <summary>Free space below which appends are refused; reserved ones, below a quarter of it. 0: off.</summary>
     public long MinFreeBytes { get; init; }
 
     /// <summary>Identity of the log if it is a new one; empty: a random one.</summary>

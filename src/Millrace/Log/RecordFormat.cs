@@ -27,14 +27,15 @@ namespace Millrace.Log;
 /// </code>
 /// <para>The segment header keeps these meanings in every version, so that any release can tell a newer file.</para>
 ///
-/// <para><b>Validity.</b> A record counts when both its checksums hold and its LSN is above those before it. The header
-/// has a checksum of its own, so that its length can be trusted when only the payload is damaged. It covers the place in
-/// the segment: bytes of a record that stand anywhere else (in a payload, in a reused disk block) are no record.</para>
+/// <para><b>Validity.</b> A record counts when both its checksums hold and its LSN is above those before it. The
+/// header has a checksum of its own, so that its length can be trusted when only the payload is damaged. It covers the
+/// place in the segment: bytes of a record that stand anywhere else (in a payload, in a reused disk block) are no
+/// record.</para>
 ///
-/// <para><b>Recovery.</b> Behind a damaged header the next good one is searched at multiples of 8. If there is one, what
-/// lies between is bit rot: skipped, and told as a gap of LSNs. If there is none and the segment is the last, what is
-/// left is a torn tail: cut off when the log is opened. In earlier segments nothing is ever changed. A damaged segment
-/// header costs nothing, because the file's name says the same and records do not depend on the log id.</para>
+/// <para><b>Recovery.</b> Behind a damaged header the next good one is searched at multiples of 8. If there is one,
+/// what lies between is bit rot: skipped, and told as a gap of LSNs. If there is none and the segment is the last, what
+/// is left is a torn tail: cut off when the log is opened. In earlier segments nothing is ever changed. A damaged
+/// segment header costs nothing, because the file's name says the same and records do not depend on the log id.</para>
 ///
 /// <para><b>Power loss.</b> A segment may be followed by others before it is synced, at most
 /// <see cref="RecordLog.MaxRolledUnsynced"/>; a torn end of an earlier segment is then a gap like bit rot.</para>
@@ -84,7 +85,7 @@ internal static class RecordFormat
         WriteUInt32LittleEndian(target[12..], SegmentCrc(target));
     }
 
-    /// <summary>False when the header is torn or damaged; a version or LSN it states can be trusted otherwise.</summary>
+    /// <summary>False when the header is torn or damaged; otherwise what it states can be trusted.</summary>
     public static bool TryReadSegmentHeader(
         ReadOnlySpan<byte> source, out Guid logId, out long firstLsn, out ushort version)
     {

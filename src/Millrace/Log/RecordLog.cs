@@ -6,14 +6,14 @@ namespace Millrace.Log;
 /// A durable list of records on one disk: appended by any thread, numbered 1, 2, 3 … (LSN), read in order by any number
 /// of readers, released from its old end. <see cref="RecordFormat"/> describes the files.
 ///
-/// <para><b>Durability.</b> An append that answers <see cref="AppendOutcome.Written"/> is in the page cache and survives
-/// the process. Power loss is survived by what a later <see cref="Sync"/> covers; the owner calls it on a timer, or waits
-/// in <see cref="WaitSynced"/>. LSNs lost by power loss are given out again, unless the owner says with
+/// <para><b>Durability.</b> An append that answers <see cref="AppendOutcome.Written"/> is in the page cache and
+/// survives the process. Power loss is survived by what a later <see cref="Sync"/> covers; the owner calls it on a
+/// timer, or waits in <see cref="WaitSynced"/>. LSNs lost by power loss are given out again, unless the owner says with
 /// <see cref="SkipTo"/> how far it has gone.</para>
 ///
-/// <para><b>Errors.</b> A failed write is taken back: the file is cut to its last whole record, and until that succeeds
-/// nothing is appended. A failed sync is final for this instance: the kernel may have dropped the pages and would report
-/// success the next time, so the log refuses everything until it is opened again.</para>
+/// <para><b>Errors.</b> A failed write is taken back: the file is cut to its last whole record, and until that
+/// succeeds nothing is appended. A failed sync is final for this instance: the kernel may have dropped the pages and
+/// would report success the next time, so the log refuses everything until it is opened again.</para>
 /// </summary>
 internal sealed class RecordLog : IDisposable
 {
@@ -29,10 +29,11 @@ internal sealed class RecordLog : IDisposable
     private readonly IDisposable? _folderLock; // null: read-only
     private readonly SegmentList _segments;
     private readonly FreeSpaceGuard _space;
+    private readonly SyncWaiters _syncWaiters;
 
     // Taken in this order when both are needed: _syncLock, _appendLock.
     private readonly Lock _syncLock = new(); // covers the syncing of files, _syncedLsn
-    private readonly Lock _appendLock = new(); // covers everything below but the waiters
+    private readonly Lock _appendLock = new(); // covers everything below
 
     private readonly byte[] _scratch = new byte[GatherBytes];
     private readonly List<IDiskFile> _rolled = []; // files of full segments that may hold unsynced records
@@ -45,14 +46,11 @@ internal sealed class RecordLog : IDisposable
     private bool _disposed;
     private volatile string? _failure;
 
-    private readonly Lock _waiterLock = new(); // covers _waiters and _waiterLoopRuns
-    private TaskCompletionSource<bool>? _waiters; // those whom the next sync answers
-    private bool _waiterLoopRuns;
-
     private RecordLog(string folder, RecordLogOptions options, IDisk disk, TimeProvider time, IDisposable? folderLock)
     {
         (_folder, _options, _disk, _folderLock) = (folder, options, disk, folderLock);
         _space = new FreeSpaceGuard(folder, disk, time, options.MinFreeBytes);
+        _syncWaiters = new SyncWaiters(this);
         var recovery = new SegmentRecovery(folder, disk);
         recovery.Read();
         _segments = recovery.Segments;
@@ -68,6 +66,7 @@ internal sealed class RecordLog : IDisposable
                 throw new LogOpenException($"The folder '{folder}' holds no log.");
             }
             _active = _segments.Last;
+            _failure = "The log was opened for reading only.";
             return;
         }
         if (_segments.Count == 0)
@@ -79,9 +78,17 @@ internal sealed class RecordLog : IDisposable
         {
             _active = _segments.Last;
             _activeFile = disk.Open(_active.Path, writable: true);
-            recovery.Repair(_active, _activeFile, Id);
         }
-        SyncRecovered();
+        try
+        {
+            recovery.Repair(_active, _activeFile, Id);
+            SyncRecovered();
+        }
+        catch
+        {
+            _activeFile.Dispose();
+            throw;
+        }
     }
 
     public Guid Id { get; }
@@ -101,7 +108,7 @@ internal sealed class RecordLog : IDisposable
 
     public int SegmentCount => _segments.Count;
 
-    /// <summary>Why the log refuses appends until it is opened again; null while it works.</summary>
+    /// <summary>Why the log refuses appends for as long as it is open; null while it works.</summary>
     public string? Failure => _failure;
 
     /// <summary>The last thing the disk refused, also if it was overcome.</summary>
@@ -148,7 +155,7 @@ internal sealed class RecordLog : IDisposable
         Append(header, payload, default, out lsn, reserved);
 
     /// <summary>Appends one record whose payload comes in two pieces.</summary>
-    /// <param name="reserved">May use the space that is kept free for what must be written on a nearly full disk.</param>
+    /// <param name="reserved">May use the space kept free for what must be written on a nearly full disk.</param>
     public AppendOutcome Append(
         in RecordHeader header, ReadOnlySpan<byte> first, ReadOnlySpan<byte> second, out long lsn,
         bool reserved = false)
@@ -209,8 +216,8 @@ internal sealed class RecordLog : IDisposable
     }
 
     /// <summary>
-    /// Syncs what was appended before the call; false when the disk failed. Calls that come while one is under way share
-    /// the next.
+    /// Syncs what was appended before the call; false when the disk failed. Calls that come while one is under way
+    /// share the next.
     /// </summary>
     public bool Sync() => SyncTo(NextLsn);
 
@@ -227,24 +234,9 @@ internal sealed class RecordLog : IDisposable
         }
     }
 
-    /// <summary>True once this record is synced, false if the disk failed. All who wait together share one sync.</summary>
-    public ValueTask<bool> WaitSynced(long lsn)
-    {
-        if (SyncedLsn > lsn)
-        {
-            return new ValueTask<bool>(true);
-        }
-        lock (_waiterLock)
-        {
-            _waiters ??= new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
-            if (!_waiterLoopRuns)
-            {
-                _waiterLoopRuns = true;
-                ThreadPool.UnsafeQueueUserWorkItem(static log => log.SyncForWaiters(), this, preferLocal: false);
-            }
-            return new ValueTask<bool>(_waiters.Task);
-        }
-    }
+    /// <summary>True once this record is synced, false if the disk failed; many wait for one sync.</summary>
+    public ValueTask<bool> WaitSynced(long lsn) =>
+        SyncedLsn > lsn ? new ValueTask<bool>(true) : _syncWaiters.NextSync();
 
     /// <summary>Reads from a record on; the reader has its own file handle and sees what is appended later.</summary>
     public LogReader OpenReader(long fromLsn) => new(_disk, _segments, fromLsn);
@@ -451,26 +443,6 @@ internal sealed class RecordLog : IDisposable
         foreach (var file in files)
         {
             file.Dispose();
-        }
-    }
-
-    /// <summary>Those who came before a sync began are answered by it; those who came since, by the next.</summary>
-    private void SyncForWaiters()
-    {
-        while (true)
-        {
-            TaskCompletionSource<bool> waiters;
-            lock (_waiterLock)
-            {
-                if (_waiters is null)
-                {
-                    _waiterLoopRuns = false;
-                    return;
-                }
-                waiters = _waiters;
-                _waiters = null;
-            }
-            waiters.SetResult(Sync());
         }
     }
 

@@ -19,7 +19,7 @@ internal sealed class Segment(string path, long firstLsn, long committedBytes)
         set => Volatile.Write(ref _committedBytes, value);
     }
 
-    /// <summary>The records of this segment are below it: where the next segment began. Unlimited in the last one.</summary>
+    /// <summary>Where the next segment begins: all records of this one are below it. Unlimited in the last.</summary>
     public long EndLsn
     {
         get => Volatile.Read(ref _endLsn);
@@ -27,7 +27,9 @@ internal sealed class Segment(string path, long firstLsn, long committedBytes)
     }
 }
 
-/// <summary>The segments of a log in order. Thread-safe: the writer adds and removes while readers look for the next.</summary>
+/// <summary>
+/// The segments of a log in order. Thread-safe: the writer adds and removes while readers look for the next.
+/// </summary>
 internal sealed class SegmentList
 {
     private readonly Lock _lock = new(); // covers _segments
@@ -102,7 +104,7 @@ internal sealed class SegmentList
         }
     }
 
-    /// <summary>The segment in which to look for a record: the last that begins at or before it, or the first.</summary>
+    /// <summary>Where to look for a record: the last segment that begins at or before it, or the first.</summary>
     public Segment Holding(long lsn)
     {
         lock (_lock)

@@ -32,8 +32,8 @@ internal sealed class SegmentScanner
     public long GoodEnd { get; private set; } = RecordFormat.SegmentHeaderBytes;
 
     /// <summary>
-    /// The next good record with at least the LSN <paramref name="fromLsn"/>; false when there is none before <paramref name="end"/>, and then
-    /// <see cref="Position"/> has reached it.
+    /// The next good record with at least the LSN <paramref name="fromLsn"/>; false when there is none before
+    /// <paramref name="end"/>, and then <see cref="Position"/> has reached it.
     /// </summary>
     public bool TryNext(long end, long fromLsn, out RecordFrame frame, out ReadOnlyMemory<byte> payload)
     {
@@ -107,7 +107,7 @@ internal sealed class SegmentScanner
         return end;
     }
 
-    /// <summary>Bytes of the file, from the buffer where they are in it; false when the file ends before them.</summary>
+    /// <summary>Bytes of the file, buffered if possible; false when the file ends before them.</summary>
     private bool TryPeek(long offset, int count, long end, out ReadOnlyMemory<byte> bytes)
     {
         var start = offset - _bufferStart;
