@@ -97,6 +97,12 @@ public sealed record AggregationConfig
 
     public int TaskCount { get; init; } = DefaultTaskCount;
 
+    /// <summary>Labels of the task key; both lists empty: derived from the rules.</summary>
+    public IReadOnlyList<string> TaskBy { get; init; } = [];
+
+    /// <summary>Labels left out of the task key.</summary>
+    public IReadOnlyList<string> TaskWithout { get; init; } = [];
+
     /// <summary>Rules of all files and those written in place, in order.</summary>
     public IReadOnlyList<AggregationRuleConfig> Rules { get; init; } = [];
 

@@ -2,7 +2,6 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using System.Text;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
@@ -182,7 +181,8 @@ internal sealed class BlockBuilder
             return AddResult.MustSealFirst;
         }
         // Of a field that stands twice, the last one counts.
-        var hasTimestamp = TryReadTimestamp(message, out var written) && written == timestampMs;
+        var hasTimestamp = V1Wire.TryReadTimestamp(message, V1Wire.HistogramTimestamp, out var written)
+            && written == timestampMs;
         var messageBytes = message.Length
             + (hasTimestamp ? 0 : 1 + WireWriter.VarintSize((ulong)timestampMs));
         var labels = _labels.LabelsOf(entry.SeriesId);
@@ -190,11 +190,11 @@ internal sealed class BlockBuilder
         {
             return AddResult.MustSealFirst;
         }
-        writer.WriteHead(V1Tags.SeriesHistogram, messageBytes);
+        writer.WriteHead(V1Wire.SeriesHistogram, messageBytes);
         writer.WriteRaw(message);
         if (!hasTimestamp)
         {
-            writer.WriteVarint(V1Tags.HistogramTimestamp, (ulong)timestampMs);
+            writer.WriteVarint(V1Wire.HistogramTimestamp, (ulong)timestampMs);
         }
         EndLiteral(writer);
         _histograms++;
@@ -218,31 +218,29 @@ internal sealed class BlockBuilder
         {
             return AddResult.MustSealFirst;
         }
-        writer.WriteHead(V1Tags.SeriesExemplar, messageBytes);
+        writer.WriteHead(V1Wire.SeriesExemplar, messageBytes);
         writer.WriteRaw(exemplarLabels);
-        writer.WriteDouble(V1Tags.ExemplarValue, value);
-        writer.WriteVarint(V1Tags.ExemplarTimestamp, (ulong)timestampMs);
+        writer.WriteDouble(V1Wire.ExemplarValue, value);
+        writer.WriteVarint(V1Wire.ExemplarTimestamp, (ulong)timestampMs);
         EndLiteral(writer);
         _exemplars++;
         return AddResult.Added;
     }
 
-    public AddResult AddMetadata(MetricMetadata metadata)
+    public AddResult AddMetadata(
+        ReadOnlySpan<byte> family, MetricType type, ReadOnlySpan<byte> help, ReadOnlySpan<byte> unit)
     {
-        var familyBytes = Encoding.UTF8.GetByteCount(metadata.Family);
-        var helpBytes = Encoding.UTF8.GetByteCount(metadata.Help);
-        var unitBytes = Encoding.UTF8.GetByteCount(metadata.Unit);
-        var messageBytes = 2 + WireWriter.FieldSize(familyBytes)
-            + WireWriter.FieldSize(helpBytes) + WireWriter.FieldSize(unitBytes);
+        var messageBytes = 2 + WireWriter.FieldSize(family.Length)
+            + WireWriter.FieldSize(help.Length) + WireWriter.FieldSize(unit.Length);
         if (_metadata >= _limits.MaxSamples || !TryReserve(WireWriter.FieldSize(messageBytes), out var writer))
         {
             return AddResult.MustSealFirst;
         }
-        writer.WriteHead(V1Tags.RequestMetadata, messageBytes);
-        writer.WriteVarint(V1Tags.MetadataType, (ulong)metadata.Type);
-        writer.WriteText(V1Tags.MetadataFamily, metadata.Family, familyBytes);
-        writer.WriteText(V1Tags.MetadataHelp, metadata.Help, helpBytes);
-        writer.WriteText(V1Tags.MetadataUnit, metadata.Unit, unitBytes);
+        writer.WriteHead(V1Wire.RequestMetadata, messageBytes);
+        writer.WriteVarint(V1Wire.MetadataType, (ulong)type);
+        writer.WriteBytes(V1Wire.MetadataFamily, family);
+        writer.WriteBytes(V1Wire.MetadataHelp, help);
+        writer.WriteBytes(V1Wire.MetadataUnit, unit);
         EndLiteral(writer);
         _metadata++;
         return AddResult.Added;
@@ -409,12 +407,12 @@ internal sealed class BlockBuilder
         {
             return AddResult.MustSealFirst;
         }
-        writer.WriteHead(V1Tags.SeriesSample, sampleBytes);
-        writer.WriteDouble(V1Tags.SampleValue, value);
-        writer.WriteVarint(V1Tags.SampleTimestamp, (ulong)timestampMs);
+        writer.WriteHead(V1Wire.SeriesSample, sampleBytes);
+        writer.WriteDouble(V1Wire.SampleValue, value);
+        writer.WriteVarint(V1Wire.SampleTimestamp, (ulong)timestampMs);
         if (startTimestampMs != 0)
         {
-            writer.WriteVarint(V1Tags.SampleStartTimestamp, (ulong)startTimestampMs);
+            writer.WriteVarint(V1Wire.SampleStartTimestamp, (ulong)startTimestampMs);
         }
         EndLiteral(writer);
         _samples++;
@@ -430,7 +428,7 @@ internal sealed class BlockBuilder
         {
             return false;
         }
-        writer.WriteHead(V1Tags.RequestSeries, messageBytes);
+        writer.WriteHead(V1Wire.RequestSeries, messageBytes);
         writer.WriteRaw(labels);
         return true;
     }
@@ -486,35 +484,6 @@ internal sealed class BlockBuilder
         {
             Vector256.LoadUnsafe(ref from, (nuint)done).StoreUnsafe(ref to, (nuint)done);
         }
-    }
-
-    private static bool TryReadTimestamp(ReadOnlySpan<byte> histogram, out long timestampMs)
-    {
-        timestampMs = 0;
-        var reader = new WireReader(histogram);
-        while (!reader.IsAtEnd)
-        {
-            if (!reader.TryReadTag(out var tag))
-            {
-                return false;
-            }
-            if (tag != V1Tags.HistogramTimestamp)
-            {
-                if (!reader.TrySkip(tag))
-                {
-                    return false;
-                }
-            }
-            else if (reader.TryReadVarint(out var value))
-            {
-                timestampMs = (long)value;
-            }
-            else
-            {
-                return false;
-            }
-        }
-        return true;
     }
 
     /// <summary>

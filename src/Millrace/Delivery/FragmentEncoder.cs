@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
 
@@ -37,10 +38,10 @@ internal static class EntryForm
     {
         var sampleBytes = 1 + VolatileBytes(form);
         var writer = new WireWriter(target);
-        writer.WriteHead(V1Tags.RequestSeries, labels.Length + 2 + sampleBytes);
+        writer.WriteHead(V1Wire.RequestSeries, labels.Length + 2 + sampleBytes);
         writer.WriteRaw(labels);
-        writer.WriteHead(V1Tags.SeriesSample, sampleBytes);
-        writer.WriteRaw([V1Tags.SampleValue]);
+        writer.WriteHead(V1Wire.SeriesSample, sampleBytes);
+        writer.WriteVarint(V1Wire.SampleValue);
     }
 
     /// <summary>
@@ -53,18 +54,18 @@ internal static class EntryForm
         Unsafe.WriteUnaligned(ref Unsafe.Subtract(ref end, VolatileBytes(form)), value);
         var timestampAt = TimestampFieldBytes * (1 + form);
         Unsafe.WriteUnaligned(
-            ref Unsafe.Subtract(ref end, timestampAt), Field(V1Tags.SampleTimestamp, timestampMs));
+            ref Unsafe.Subtract(ref end, timestampAt), Field(V1Wire.SampleTimestamp, timestampMs));
         if (form == WithStart)
         {
             Unsafe.WriteUnaligned(
                 ref Unsafe.Subtract(ref end, TimestampFieldBytes),
-                Field(V1Tags.SampleStartTimestamp, startTimestampMs));
+                Field(V1Wire.SampleStartTimestamp, startTimestampMs));
         }
     }
 
     /// <summary>A tag and a varint of six bytes, in the lower seven bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Field(byte tag, long timestampMs)
+    private static ulong Field(uint tag, long timestampMs)
     {
         var t = (ulong)timestampMs;
         return tag

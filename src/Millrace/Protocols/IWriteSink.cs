@@ -23,6 +23,13 @@ public enum MetricType : byte
 internal interface IWriteSink
 {
     /// <summary>
+    /// True when a label block of these very bytes was given to <see cref="BeginSeries"/> before: the series is then
+    /// the current one, as after that call, and nobody parses its labels again. The bytes need not be a label block:
+    /// the decoder may ask on a guess, and only a block seen whole before may be answered with true.
+    /// </summary>
+    bool TryKnownSeries(ReadOnlySpan<byte> labels);
+
+    /// <summary>
     /// A series begins. Its labels stand as in remote write 1.0's TimeSeries: repeated fields
     /// <c>0x0A length (0x0A length name 0x12 length value)</c>, in the order received, not yet validated beyond being
     /// well formed. Every protocol arrives in this form, so that equal series have equal bytes.
@@ -40,8 +47,19 @@ internal interface IWriteSink
     /// <param name="labels">In the form of <see cref="BeginSeries"/>.</param>
     void Exemplar(ReadOnlySpan<byte> labels, double value, long timestampMs);
 
-    /// <summary>Metadata of a family; in 2.0 it comes with the series, in 1.0 beside them.</summary>
-    void Metadata(MetricMetadata metadata);
+    /// <summary>
+    /// Metadata of a family; in 2.0 it comes with the series (the family is then the metric's name, suffixes
+    /// included), in 1.0 beside them. Help and unit may be empty. UTF-8 as received, not validated.
+    /// </summary>
+    void Metadata(
+        ReadOnlySpan<byte> family, MetricType type, ReadOnlySpan<byte> help, ReadOnlySpan<byte> unit);
+
+    /// <summary>
+    /// Something in the body is refused while the rest goes on: a series whose references lead nowhere, a histogram
+    /// that contradicts itself. The answer to the sender must then be 400, with the counts of what was taken.
+    /// </summary>
+    /// <param name="reason">A constant text, without values of the sender.</param>
+    void Refused(string reason, int samples, int histograms, int exemplars);
 
     const long NoTimestamp = long.MinValue;
 }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.IO;
 using System.IO.Compression;
 
@@ -6,7 +7,9 @@ namespace Millrace.Protocols.Compression;
 /// <summary>Gzip bodies, as OpenTelemetry's exporters send them. Decompression only, with a bound.</summary>
 internal static class Gzip
 {
-    /// <param name="compressed">One or more gzip members.</param>
+    private const int SmallestMemberBytes = 18;
+
+    /// <param name="compressed">One gzip member, which is what HTTP clients send.</param>
     /// <param name="maxSizeBytes">What the decompressed bytes may come to.</param>
     /// <param name="buffer">The caller's; replaced by a larger one where it is too small.</param>
     /// <param name="sizeBytes">How much of the buffer is filled.</param>
@@ -14,11 +17,12 @@ internal static class Gzip
         ReadOnlySpan<byte> compressed, int maxSizeBytes, ref byte[] buffer, out int sizeBytes)
     {
         sizeBytes = 0;
-        if (compressed.Length < 18)
+        if (compressed.Length < SmallestMemberBytes)
         {
-            // Header and trailer alone are 18 bytes; the stream would take an empty body for an empty file.
             return DecompressResult.Malformed;
         }
+        // The stream calls a body that was cut off complete; the trailer's last word, the size, tells.
+        var declared = BinaryPrimitives.ReadUInt32LittleEndian(compressed[^sizeof(uint)..]);
         fixed (byte* start = compressed)
         {
             // A stream over the span without a copy; it does not outlive the pin.
@@ -32,11 +36,12 @@ internal static class Gzip
                     var read = gzip.Read(buffer, sizeBytes, limit - sizeBytes);
                     if (read == 0)
                     {
-                        return DecompressResult.Ok;
+                        return declared == sizeBytes ? DecompressResult.Ok : DecompressResult.Malformed;
                     }
                     sizeBytes += read;
                 }
-                return gzip.ReadByte() < 0 ? DecompressResult.Ok : DecompressResult.TooLarge;
+                return gzip.ReadByte() >= 0 ? DecompressResult.TooLarge
+                    : declared == sizeBytes ? DecompressResult.Ok : DecompressResult.Malformed;
             }
             catch (InvalidDataException)
             {

@@ -1,0 +1,177 @@
+using Millrace.Delivery;
+
+namespace Millrace.Configuration;
+
+/// <summary>Reads destinations. Values of headers are secrets: no error text shows one.</summary>
+internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
+{
+    /// <summary>Set by the sender from what it sends.</summary>
+    private static readonly string[] OwnHeaders =
+    [
+        "Content-Encoding", "Content-Length", "Content-Type", "Host", "Transfer-Encoding",
+        "X-Prometheus-Remote-Write-Version", "X-VictoriaMetrics-Remote-Write-Version",
+    ];
+
+    private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1);
+
+    public IReadOnlyList<DestinationConfig> ReadList(ConfigReader root)
+    {
+        var elements = root.Sequence("destinations");
+        if (elements.Count == 0)
+        {
+            root.Report("destinations", "missing: name at least one, with its remote_write.url");
+        }
+        var destinations = new List<DestinationConfig>(elements.Count);
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < elements.Count; i++)
+        {
+            var reader = new ConfigReader(context, elements[i], $"destinations[{i}]");
+            var destination = ReadDestination(reader);
+            if (reader.Find("name") is null)
+            {
+                reader.Report("name", "missing: its metrics and its directory on disk are called by it");
+            }
+            else if (!seen.Add(destination.Name))
+            {
+                reader.Report("name", $"two destinations are called \"{destination.Name}\": give each its own name");
+            }
+            destinations.Add(destination);
+        }
+        return destinations;
+    }
+
+    private DestinationConfig ReadDestination(ConfigReader reader)
+    {
+        var defaults = new DestinationConfig();
+        var remoteWrite = reader.Mapping("remote_write");
+        foreach (var kind in new[] { "sharded", "kafka", "otlp" })
+        {
+            reader.Unavailable(kind, "use remote_write");
+        }
+        if (!isCanonical && !reader.Has("remote_write") && !reader.Has("sharded") && !reader.Has("kafka")
+            && !reader.Has("otlp"))
+        {
+            reader.Report("remote_write", "missing: write where to send to, as in "
+                + "remote_write: {url: http://127.0.0.1:8428/api/v1/write}");
+        }
+        var queue = reader.Mapping("queue");
+        var destination = new DestinationConfig
+        {
+            Name = ReadName(reader),
+            Url = ReadUrl(remoteWrite, reader.Has("remote_write")) ?? defaults.Url,
+            Protocol = remoteWrite.Choice("protocol", defaults.Protocol, ("auto", RemoteWriteProtocol.Auto),
+                ("prometheus_v1", RemoteWriteProtocol.PrometheusV1), ("prometheus_v2", RemoteWriteProtocol.PrometheusV2),
+                ("victoriametrics", RemoteWriteProtocol.VictoriaMetrics)),
+            Headers = ReadHeaders(remoteWrite),
+            SendTimeout = remoteWrite.Duration("send_timeout", defaults.SendTimeout, Millisecond),
+            RetryMinInterval = remoteWrite.Duration("retry_min_interval", defaults.RetryMinInterval, Millisecond),
+            RetryMaxInterval = remoteWrite.Duration("retry_max_interval", defaults.RetryMaxInterval, Millisecond),
+            RelabelConfigs = RelabelReader.Read(reader, "relabel_configs"),
+            Lanes = (int)reader.Number("lanes", defaults.Lanes, 1, 64),
+            QueueMemoryBytes = queue.Size("memory_bytes", defaults.QueueMemoryBytes, 64 << 10, 1L << 40),
+            QueueMaxBytes = queue.Size("max_bytes", defaults.QueueMaxBytes, 64 << 10, long.MaxValue),
+            QueueMaxAge = queue.Duration("max_age", defaults.QueueMaxAge, TimeSpan.FromSeconds(1)),
+            FlushInterval = reader.Duration("flush_interval", defaults.FlushInterval, Millisecond),
+            MaxSamplesPerBlock = (int)reader.Number("max_samples_per_block", defaults.MaxSamplesPerBlock, 1, 1_000_000),
+        };
+        if (destination.RetryMaxInterval < destination.RetryMinInterval)
+        {
+            remoteWrite.Report("retry_max_interval",
+                $"\"{ConfigQuantity.FormatDuration(destination.RetryMaxInterval)}\" is shorter than retry_min_interval, "
+                + $"{ConfigQuantity.FormatDuration(destination.RetryMinInterval)}: make it at least as long");
+        }
+        remoteWrite.Unavailable("tls_config", "the system's certificates are trusted");
+        remoteWrite.Unavailable("basic_auth", "write the Authorization header under headers");
+        remoteWrite.Unavailable("authorization", "write the Authorization header under headers");
+        remoteWrite.Finish();
+        queue.Finish();
+        reader.Finish();
+        return destination;
+    }
+
+    private static string ReadName(ConfigReader reader)
+    {
+        var name = RouteReader.ReadName(reader, "");
+        foreach (var c in name)
+        {
+            if (!char.IsAsciiLetterOrDigit(c) && c is not ('_' or '-' or '.'))
+            {
+                reader.Report("name", $"\"{name}\" has the character \"{c}\": the name is also a directory, use letters, "
+                    + "digits, dot, minus and underscore");
+                break;
+            }
+        }
+        if (name is "." or "..")
+        {
+            reader.Report("name", $"\"{name}\" cannot be the name of a directory: choose another");
+        }
+        return name;
+    }
+
+    private Uri? ReadUrl(ConfigReader reader, bool isWritten)
+    {
+        if (reader.Text("url") is not { } text)
+        {
+            if (isWritten && !isCanonical && reader.Find("url") is null)
+            {
+                reader.Report("url", "missing: write where to send to, as http://127.0.0.1:8428/api/v1/write");
+            }
+            return null;
+        }
+        if (!Uri.TryCreate(text, UriKind.Absolute, out var url) || (url.Scheme != "http" && url.Scheme != "https")
+            || url.Host.Length == 0)
+        {
+            reader.Report("url", $"\"{WithoutCredentials(text)}\" is not an absolute http or https URL: "
+                + "write it as http://127.0.0.1:8428/api/v1/write");
+            return null;
+        }
+        return url;
+    }
+
+    private static string WithoutCredentials(string url)
+    {
+        var at = url.LastIndexOf('@');
+        return at < 0 ? url : "…" + url[at..];
+    }
+
+    private static Dictionary<string, string> ReadHeaders(ConfigReader reader)
+    {
+        var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        if (reader.Find("headers") is not { } value)
+        {
+            return headers;
+        }
+        if (value.Kind != ConfigNodeKind.Mapping)
+        {
+            reader.Report("headers", "must map header names to values");
+            return headers;
+        }
+        foreach (var entry in value.Entries)
+        {
+            var error = !IsToken(entry.Key) ? "is not the name of a header: use letters, digits and minus"
+                : Array.Exists(OwnHeaders, own => own.Equals(entry.Key, StringComparison.OrdinalIgnoreCase))
+                    ? "is set by Millrace itself: remove it"
+                : entry.Value.Kind != ConfigNodeKind.Scalar ? "needs a text as value"
+                : entry.Value.Text.AsSpan().ContainsAnyInRange('\0', '\x1f') ? "has a control character in its value"
+                : !headers.TryAdd(entry.Key, entry.Value.Text) ? "is given twice: names of headers ignore case"
+                : null;
+            if (error is not null)
+            {
+                reader.Context.Report(entry.Line, $"{reader.PathOf("headers")}.{entry.Key}", $"\"{entry.Key}\" {error}");
+            }
+        }
+        return headers;
+    }
+
+    private static bool IsToken(string name)
+    {
+        foreach (var c in name)
+        {
+            if (!char.IsAsciiLetterOrDigit(c) && !"!#$%&'*+-.^_`|~".Contains(c, StringComparison.Ordinal))
+            {
+                return false;
+            }
+        }
+        return name.Length > 0;
+    }
+}

@@ -1,0 +1,158 @@
+using Millrace.Aggregation;
+using Millrace.Delivery;
+using Millrace.Routing;
+
+namespace Millrace.Configuration;
+
+/// <summary>Reads routes, and checks that what they name exists.</summary>
+internal sealed class RouteReader
+{
+    private readonly IReadOnlyList<AggregationRuleConfig> _rules;
+    private readonly List<string> _ruleNames = [];
+    private readonly List<string> _destinationNames = [];
+
+    public RouteReader(IReadOnlyList<AggregationRuleConfig> rules, IReadOnlyList<DestinationConfig> destinations)
+    {
+        _rules = rules;
+        foreach (var rule in rules)
+        {
+            if (rule.Name.Length > 0)
+            {
+                _ruleNames.Add(rule.Name);
+            }
+        }
+        foreach (var destination in destinations)
+        {
+            _destinationNames.Add(destination.Name);
+        }
+    }
+
+    /// <summary>Never empty: without routes one takes everything.</summary>
+    public IReadOnlyList<RouteConfig> ReadList(ConfigReader root)
+    {
+        var elements = root.Sequence("routes");
+        var routes = new List<RouteConfig>(elements.Count);
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < elements.Count; i++)
+        {
+            var reader = new ConfigReader(root.Context, elements[i], $"routes[{i}]");
+            var route = ReadRoute(reader);
+            if (!seen.Add(route.Name))
+            {
+                reader.Report("name", $"two routes are called \"{route.Name}\": give each its own name");
+            }
+            routes.Add(route);
+        }
+        return routes.Count == 0 ? [new RouteConfig()] : routes;
+    }
+
+    private RouteConfig ReadRoute(ConfigReader reader)
+    {
+        var defaults = new RouteConfig();
+        var aggregates = reader.Find("aggregate");
+        var named = aggregates is { Kind: ConfigNodeKind.Sequence } ? ReadNames(reader, "aggregate", _ruleNames, "rule") : null;
+        var route = new RouteConfig
+        {
+            Name = ReadName(reader, defaults.Name),
+            Match = ReadMatch(reader) ?? defaults.Match,
+            RelabelConfigs = RelabelReader.Read(reader, "relabel_configs"),
+            Aggregate = aggregates is { Kind: ConfigNodeKind.Sequence }
+                ? named!.Count > 0
+                : ReadAggregate(reader, defaults.Aggregate),
+            AggregateRules = named is { Count: > 0 } ? named : null,
+            KeepInput = reader.Flag("keep_input", false),
+            DropInput = reader.Flag("drop_input", false),
+            To = reader.Find("to") is null ? null : ReadNames(reader, "to", _destinationNames, "destination"),
+            TimeWindow = reader.Find("time_window") is null
+                ? null
+                : ConfigFileReader.ReadTimeWindow(reader.Mapping("time_window")),
+        };
+        CheckKeptNames(reader, route);
+        reader.Finish();
+        return route;
+    }
+
+    private static bool ReadAggregate(ConfigReader reader, bool fallback)
+    {
+        if (reader.Find("aggregate") is { Kind: not ConfigNodeKind.Sequence } value
+            && ConfigReader.AsBoolean(value) is null)
+        {
+            reader.Report("aggregate", $"must be true, false or a list of rule names, but {value.Describe()} stands here");
+            return fallback;
+        }
+        return reader.Flag("aggregate", fallback);
+    }
+
+    public static string ReadName(ConfigReader reader, string fallback)
+    {
+        if (reader.Text("name") is not { } name)
+        {
+            return fallback;
+        }
+        if (name.Length is 0 or > 128)
+        {
+            reader.Report("name", $"\"{name}\" has {name.Length} characters: a name has 1 to 128");
+        }
+        return name;
+    }
+
+    private static string? ReadMatch(ConfigReader reader)
+    {
+        if (reader.Find("match") is { Kind: ConfigNodeKind.Sequence })
+        {
+            reader.Report("match", "a route has one selector, but a list stands here: join them with \" or \" "
+                + "inside the braces, or write a route for each");
+            return null;
+        }
+        return RelabelReader.ReadSelectors(reader, "match") is [var selector] ? selector : null;
+    }
+
+    private static IReadOnlyList<string> ReadNames(ConfigReader reader, string key, List<string> known, string kind)
+    {
+        var names = reader.Texts(key) ?? [];
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var name in names)
+        {
+            if (!seen.Add(name))
+            {
+                reader.Report(key, $"{kind} \"{name}\" is listed twice: remove one");
+            }
+            else if (!known.Contains(name))
+            {
+                var hint = ConfigReader.DidYouMean(name, known);
+                reader.Report(key, $"there is no {kind} \"{name}\"{(hint.Length > 0 ? hint : ": name one that is defined")}");
+            }
+        }
+        return names;
+    }
+
+    /// <summary>As vmagent refuses: an aggregate under the name of the raw series that is forwarded beside it.</summary>
+    private void CheckKeptNames(ConfigReader reader, RouteConfig route)
+    {
+        if (!route.KeepInput || !route.Aggregate)
+        {
+            return;
+        }
+        foreach (var rule in _rules)
+        {
+            if (!rule.KeepMetricNames || (route.AggregateRules is { } names && !Contains(names, rule.Name)))
+            {
+                continue;
+            }
+            reader.Report("keep_input", $"rule {rule.File}:{rule.Line} has keep_metric_names: its output would stand under "
+                + "the name of the raw series kept here; set one of the two to false");
+        }
+    }
+
+    private static bool Contains(IReadOnlyList<string> names, string name)
+    {
+        foreach (var candidate in names)
+        {
+            if (candidate == name)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}

@@ -1,0 +1,102 @@
+using System.Diagnostics;
+using Millrace.Delivery;
+using Millrace.Protocols.Compression;
+using Millrace.Tests.Protocols.Compression;
+using Random = System.Random;
+
+namespace Millrace.Tests.Delivery;
+
+/// <summary>
+/// Speed of the codecs against their goals; for an optimised build on a quiet machine, so only where
+/// <c>MILLRACE_MEASURE=1</c> asks for it.
+/// </summary>
+public class CodecSpeedTests
+{
+    private const long T0 = 1_700_000_000_000;
+
+    [Fact]
+    public void Snappy_is_as_fast_as_the_budget_assumes()
+    {
+        RequireMeasuring();
+        var (_, builder, series) = BlockBuilderTests.Pods(podCount: 11);
+        foreach (var one in series)
+        {
+            builder.Add(one, T0, one * 0.25);
+        }
+        var ours = BlockBuilderTests.Seal(builder);
+        var body = SnappyTests.Decode(ours);
+        var senders = SnappyTests.Encode(body);
+        var target = new byte[Snappy.MaxEncodedLength(body.Length)];
+
+        var decodeOurs = BytesPerSecond(body.Length, () => Snappy.TryDecode(ours, target));
+        var decodeSenders = BytesPerSecond(body.Length, () => Snappy.TryDecode(senders, target));
+        var encode = BytesPerSecond(body.Length, () => Snappy.Encode(body, target) > 0);
+        Console.Error.WriteLine(
+            $"snappy: decode {decodeOurs / 1e9:F2} GB/s (own blocks), {decodeSenders / 1e9:F2} (encoded whole, "
+            + $"{senders.Length / (double)series.Length:F1} B/sample); encode {encode / 1e9:F2} GB/s");
+        decodeOurs.ShouldBeGreaterThan(1.4e9);
+        decodeSenders.ShouldBeGreaterThan(1.4e9);
+        encode.ShouldBeGreaterThan(0.6e9);
+    }
+
+    [Fact]
+    public void A_known_series_is_added_in_15_ns()
+    {
+        RequireMeasuring();
+        var (_, builder, series) = BlockBuilderTests.Pods(podCount: 220);
+        var time = T0;
+        var warm = SecondsPerRound(() => Fill(builder, series, ++time)) / series.Length * 1e9;
+        var oneBlock = series[..9000];
+        var hot = SecondsPerRound(() => Fill(builder, oneBlock, ++time)) / oneBlock.Length * 1e9;
+        var withStart = SecondsPerRound(() => Fill(builder, oneBlock, ++time, T0)) / oneBlock.Length * 1e9;
+        var orders = new[] { [.. oneBlock], (int[])[.. oneBlock] };
+        new Random(1).Shuffle(orders[0]);
+        new Random(2).Shuffle(orders[1]);
+        var turn = 0;
+        var rebuilt = SecondsPerRound(() => Fill(builder, orders[turn++ & 1], ++time)) / oneBlock.Length * 1e9;
+        Console.Error.WriteLine(
+            $"block builder: {warm:F1} ns a sample over {series.Length} series, {hot:F1} ns over {oneBlock.Length}, "
+            + $"{withStart:F1} ns with start; {rebuilt:F0} ns when the order changes each time");
+        hot.ShouldBeLessThan(15);
+    }
+
+    private static void RequireMeasuring() => Assert.SkipUnless(
+        Environment.GetEnvironmentVariable("MILLRACE_MEASURE") == "1", "Measures only with MILLRACE_MEASURE=1.");
+
+    private static void Fill(BlockBuilder builder, int[] series, long timestampMs, long startTimestampMs = 0)
+    {
+        foreach (var one in series)
+        {
+            if (builder.Add(one, timestampMs, one, startTimestampMs) != AddResult.Added)
+            {
+                builder.Seal(out _);
+                builder.Add(one, timestampMs, one, startTimestampMs);
+            }
+        }
+        builder.Seal(out _);
+    }
+
+    private static double BytesPerSecond(int sizeBytes, Func<bool> action) =>
+        sizeBytes / SecondsPerRound(() => action().ShouldBeTrue());
+
+    /// <summary>The best of some tenths of a second, after the JIT has had its time.</summary>
+    private static double SecondsPerRound(Action action)
+    {
+        var best = double.MaxValue;
+        for (var repetition = 0; repetition < 8; repetition++)
+        {
+            var rounds = 0;
+            var start = Stopwatch.GetTimestamp();
+            TimeSpan elapsed;
+            do
+            {
+                action();
+                rounds++;
+                elapsed = Stopwatch.GetElapsedTime(start);
+            }
+            while (elapsed.TotalSeconds < 0.25);
+            best = Math.Min(best, elapsed.TotalSeconds / rounds);
+        }
+        return best;
+    }
+}
