@@ -1,4 +1,5 @@
 using System.Buffers;
+using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
 
@@ -114,42 +115,31 @@ internal static class BlockEditor
         var writer = new WireWriter(target);
         var reader = new WireReader(request);
         var seriesNumber = 0;
-        written = 0;
-        while (!reader.IsAtEnd)
+        var start = 0;
+        for (; reader.NextField(out var tag); start = reader.Position)
         {
-            var start = reader.Position;
-            if (!reader.TryReadTag(out var tag))
+            if (tag != V1Wire.RequestSeries)
             {
-                return false;
-            }
-            if (tag != V1Tags.RequestSeries)
-            {
-                if (!reader.TrySkip(tag))
-                {
-                    return false;
-                }
-                if (selection.KeepsMetadata)
+                reader.Skip(tag);
+                if (selection.KeepsMetadata && !reader.IsFaulty)
                 {
                     writer.WriteRaw(request[start..reader.Position]);
                 }
                 continue;
             }
-            if (!reader.TryReadBytes(out var series))
-            {
-                return false;
-            }
+            var series = reader.ReadBytes();
             var number = seriesNumber++;
-            if (number < selection.Series.Start.Value || number >= selection.Series.End.Value)
+            if (reader.IsFaulty || number < selection.Series.Start.Value || number >= selection.Series.End.Value)
             {
                 continue;
             }
             if (!TryCopySeries(series, selection, ref writer, ref tally))
             {
-                return false;
+                reader.Fail("a series is malformed", start);
             }
         }
         written = writer.Position;
-        return true;
+        return !reader.IsFaulty;
     }
 
     private static bool TryCopySeries(
@@ -161,75 +151,46 @@ internal static class BlockEditor
             var keptWriter = new WireWriter(kept);
             var reader = new WireReader(series);
             var (samples, keptSamples) = (0, 0);
-            while (!reader.IsAtEnd)
+            var start = 0;
+            for (; reader.NextField(out var tag); start = reader.Position)
             {
-                var start = reader.Position;
-                if (!reader.TryReadTag(out var tag))
+                if (tag is not (V1Wire.SeriesSample or V1Wire.SeriesHistogram))
                 {
-                    return false;
+                    reader.Skip(tag);
                 }
-                if (tag is not (V1Tags.SeriesSample or V1Tags.SeriesHistogram))
+                else
                 {
-                    if (!reader.TrySkip(tag))
+                    var timestampTag = tag == V1Wire.SeriesSample ? V1Wire.SampleTimestamp : V1Wire.HistogramTimestamp;
+                    if (!V1Wire.TryReadTimestamp(reader.ReadBytes(), timestampTag, out var time))
                     {
                         return false;
                     }
+                    samples++;
+                    if (selection.TrimsTime && (time < selection.FromMs || time > selection.ToMs))
+                    {
+                        continue;
+                    }
+                    keptSamples++;
+                    tally.MinMs = Math.Min(tally.MinMs, time);
+                    tally.MaxMs = Math.Max(tally.MaxMs, time);
+                }
+                if (!reader.IsFaulty)
+                {
                     keptWriter.WriteRaw(series[start..reader.Position]);
-                    continue;
                 }
-                var timestampTag = tag == V1Tags.SeriesSample ? V1Tags.SampleTimestamp : V1Tags.HistogramTimestamp;
-                if (!reader.TryReadBytes(out var message) || !TryFindTimestamp(message, timestampTag, out var time))
-                {
-                    return false;
-                }
-                samples++;
-                if (selection.TrimsTime && (time < selection.FromMs || time > selection.ToMs))
-                {
-                    continue;
-                }
-                keptSamples++;
-                tally.MinMs = Math.Min(tally.MinMs, time);
-                tally.MaxMs = Math.Max(tally.MaxMs, time);
-                keptWriter.WriteRaw(series[start..reader.Position]);
             }
-            if (samples > 0 && keptSamples == 0)
+            if (reader.IsFaulty || (samples > 0 && keptSamples == 0))
             {
-                return true;
+                return !reader.IsFaulty;
             }
             tally.Series++;
             tally.Samples += keptSamples;
-            writer.WriteBytes(V1Tags.RequestSeries, kept.AsSpan(0, keptWriter.Position));
+            writer.WriteBytes(V1Wire.RequestSeries, kept.AsSpan(0, keptWriter.Position));
             return true;
         }
         finally
         {
             ArrayPool<byte>.Shared.Return(kept);
         }
-    }
-
-    private static bool TryFindTimestamp(ReadOnlySpan<byte> message, int timestampTag, out long timestampMs)
-    {
-        timestampMs = 0;
-        var reader = new WireReader(message);
-        while (!reader.IsAtEnd)
-        {
-            if (!reader.TryReadTag(out var tag))
-            {
-                return false;
-            }
-            if (tag == timestampTag)
-            {
-                if (!reader.TryReadVarint(out var value))
-                {
-                    return false;
-                }
-                timestampMs = (long)value;
-            }
-            else if (!reader.TrySkip(tag))
-            {
-                return false;
-            }
-        }
-        return true;
     }
 }
