@@ -47,10 +47,10 @@ public sealed class PrometheusServer : IAsyncDisposable
         foreach (var target in targets)
         {
             var message = target.Version2 ? "io.prometheus.write.v2.Request" : "prometheus.WriteRequest";
-            config.Append(CultureInfo.InvariantCulture, $"""
-                - url: {target.Url}
-                  protobuf_message: {message}
-                  queue_config: {'{'}batch_send_deadline: 200ms, min_backoff: 30ms, max_backoff: 1s{'}'}
+            config.Append(CultureInfo.InvariantCulture, $$"""
+                - url: {{target.Url}}
+                  protobuf_message: {{message}}
+                  queue_config: {batch_send_deadline: 200ms, min_backoff: 30ms, max_backoff: 1s}
 
                 """);
         }
