@@ -106,6 +106,17 @@ public sealed class WindowTable
 
     public bool TryAdd(string group, long endMs, double value) => _values.TryAdd((endMs, group), value);
 
+    /// <summary>The sum over all windows of each group, as windows that end at 0.</summary>
+    public WindowTable Totals()
+    {
+        var totals = new WindowTable();
+        foreach (var ((_, group), value) in _values)
+        {
+            totals.Add(group, 0, value);
+        }
+        return totals;
+    }
+
     /// <summary>The windows that end after <paramref name="afterMs"/>, up to and with <paramref name="untilMs"/>.</summary>
     public WindowTable Between(long afterMs, long untilMs)
     {

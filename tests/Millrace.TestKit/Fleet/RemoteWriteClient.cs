@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Http;
-using System.Net.Http.Headers;
 
 namespace Millrace.TestKit.Fleet;
 
@@ -54,7 +53,8 @@ public sealed class RemoteWriteClient(Uri url, RemoteWriteVersion version = Remo
     private async Task<TimeSpan?> TrySendAsync(byte[] body, int samples, CancellationToken cancellation)
     {
         using var content = new ByteArrayContent(body);
-        content.Headers.ContentType = MediaTypeHeaderValue.Parse(version == RemoteWriteVersion.V1
+        // As text: MediaTypeHeaderValue writes "; proto=" with a space, which Prometheus does not read as the parameter.
+        content.Headers.TryAddWithoutValidation("Content-Type", version == RemoteWriteVersion.V1
             ? "application/x-protobuf"
             : "application/x-protobuf;proto=io.prometheus.write.v2.Request");
         content.Headers.ContentEncoding.Add("snappy");

@@ -7,6 +7,8 @@ namespace Millrace.TestKit.Processes;
 /// <summary>A real single-node VictoriaMetrics with an empty store.</summary>
 public sealed class VictoriaMetricsServer : IAsyncDisposable
 {
+    private const string EndOfTime = "2200-01-01T00:00:00Z";
+
     private readonly TemporaryFolder _folder = new("victoria-metrics");
     private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(60) };
     private readonly PeerProcess _process;
@@ -46,7 +48,8 @@ public sealed class VictoriaMetricsServer : IAsyncDisposable
     {
         // Samples become visible a second after they came in, or at this call.
         await _http.GetStringAsync(new Uri(_base, "internal/force_flush"));
-        var query = $"api/v1/export?match[]={Uri.EscapeDataString(selector)}&start=0&reduce_mem_usage=1";
+        // Without an end it leaves out what is younger than its clock of whole seconds.
+        var query = $"api/v1/export?match[]={Uri.EscapeDataString(selector)}&start=0&end={EndOfTime}";
         var answer = await _http.GetStringAsync(new Uri(_base, query));
         List<StoredSeries> series = [];
         foreach (var line in answer.Split('\n', StringSplitOptions.RemoveEmptyEntries))
