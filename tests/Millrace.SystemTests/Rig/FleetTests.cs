@@ -104,7 +104,7 @@ public sealed class FleetTests
         await using var vmagent = await VmagentProcess.StartAsync(
             config, [new Uri(storage.WriteUrl + "?extra_label=by=vmagent")]);
 
-        await Task.Delay(TimeSpan.FromSeconds(6));
+        await Task.Delay(TimeSpan.FromSeconds(9));
         await prometheus.TerminateAsync();
         await vmagent.TerminateAsync();
 
@@ -114,7 +114,7 @@ public sealed class FleetTests
             ShouldBeTheSame(
                 stored.Select(series => SeriesText.Of(series.Labels, "by")),
                 fleet.Series.Select(series => SeriesText.Of(series.Labels)));
-            stored.Min(series => series.Values.Count).ShouldBeGreaterThanOrEqualTo(2);
+            stored.Min(series => series.Values.Count).ShouldBeGreaterThanOrEqualTo(2, scraper);
         }
     }
 

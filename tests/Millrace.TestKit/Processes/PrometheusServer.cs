@@ -28,8 +28,6 @@ public sealed class PrometheusServer : IAsyncDisposable
             $"--storage.tsdb.path={_folder.File("data")}",
             $"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-remote-write-receiver",
-            // Otherwise the first scrape is 5 s away.
-            "--scrape.discovery-reload-interval=200ms",
             "--log.level=warn",
         ]);
     }
@@ -42,7 +40,7 @@ public sealed class PrometheusServer : IAsyncDisposable
     /// <summary>A receiver; <paramref name="globalConfig"/> may add sections such as <c>storage</c>.</summary>
     public static Task<PrometheusServer> StartReceiverAsync(string globalConfig = "") => StartAsync(globalConfig);
 
-    /// <summary>A scraper that sends everything on with little delay.</summary>
+    /// <summary>A scraper that sends everything on with little delay; it begins to scrape 5 s after its start.</summary>
     public static Task<PrometheusServer> StartSenderAsync(string scrapeConfig, params ReadOnlySpan<Target> targets)
     {
         var config = new StringBuilder(scrapeConfig).Append("remote_write:\n");
