@@ -1,4 +1,3 @@
-using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;

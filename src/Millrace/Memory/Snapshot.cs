@@ -5,7 +5,7 @@ using System.Text;
 namespace Millrace.Memory;
 
 /// <summary>Writes the state of the workers into a stream, in fields of fixed width and counted spans.</summary>
-internal sealed class SnapshotWriter(Stream stream)
+internal sealed class SnapshotWriter(Stream stream) : IDisposable
 {
     private readonly BinaryWriter _writer = new(stream, Encoding.UTF8, leaveOpen: true);
 
@@ -27,10 +27,12 @@ internal sealed class SnapshotWriter(Stream stream)
     }
 
     public void Flush() => _writer.Flush();
+
+    public void Dispose() => _writer.Dispose();
 }
 
 /// <summary>Reads what <see cref="SnapshotWriter"/> wrote; the checksum of the whole was verified before.</summary>
-internal sealed class SnapshotReader(Stream stream)
+internal sealed class SnapshotReader(Stream stream) : IDisposable
 {
     private readonly BinaryReader _reader = new(stream, Encoding.UTF8, leaveOpen: true);
 
@@ -56,4 +58,6 @@ internal sealed class SnapshotReader(Stream stream)
         _reader.BaseStream.ReadExactly(MemoryMarshal.AsBytes(values.AsSpan()));
         return values;
     }
+
+    public void Dispose() => _reader.Dispose();
 }

@@ -3,7 +3,6 @@ using System.IO;
 using Millrace.Aggregation;
 using Millrace.Log;
 using Millrace.Memory;
-using Millrace.Model;
 
 namespace Millrace.Pipeline;
 
@@ -96,7 +95,7 @@ internal sealed class Base
             }
         }
         using var stream = new MemoryStream(head, 4, head.Length - 4);
-        var reader = new SnapshotReader(stream);
+        using var reader = new SnapshotReader(stream);
         var format = reader.ReadInt32();
         if (format is < OldestFormat or > Format)
         {
@@ -180,7 +179,7 @@ internal sealed class BaseWriter(string folder, long lsn, int parts, IDisk disk)
             using var file = disk.Open(Path.Combine(folder, BaseFiles.Part(lsn, part)), writable: true);
             file.SetLength(0);
             using var stream = new DiskWriteStream(file);
-            var writer = new SnapshotWriter(stream);
+            using var writer = new SnapshotWriter(stream);
             write(writer);
             writer.Flush();
             stream.Flush();
@@ -203,7 +202,7 @@ internal sealed class BaseWriter(string folder, long lsn, int parts, IDisk disk)
         {
             var head = new MemoryStream();
             head.Write(stackalloc byte[4]);
-            var writer = new SnapshotWriter(head);
+            using var writer = new SnapshotWriter(head);
             writer.Write(Base.Format);
             writer.Write(lsn);
             writeHead(writer);

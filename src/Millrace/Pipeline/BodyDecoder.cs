@@ -1,4 +1,3 @@
-using Millrace.Configuration;
 using Millrace.Model;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;

@@ -1,4 +1,3 @@
-using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
 

@@ -257,6 +257,8 @@ internal sealed class Emitter
 
     private void Offer(IReadOnlyList<BuiltBlock> blocks, long lsn)
     {
+        // After the last block: nothing else of this record is for anybody.
+        var end = new LogPosition(lsn, int.MaxValue);
         var nowMs = _time.GetUtcNow().ToUnixTimeMilliseconds();
         for (var i = 0; i < blocks.Count; i++)
         {
@@ -274,6 +276,10 @@ internal sealed class Emitter
                     SealedAtMs = nowMs,
                 },
                 nowMs);
+        }
+        foreach (var destination in _destinations)
+        {
+            destination.Passed(Feed.Outputs, end);
         }
     }
 

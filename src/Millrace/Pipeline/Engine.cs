@@ -253,14 +253,15 @@ internal sealed class Engine
         {
             using (part)
             {
-                RestorePart(new SnapshotReader(part));
+                RestorePart(part);
             }
         }
         Emitter.Restore(state.LastEmitted);
     }
 
-    private void RestorePart(SnapshotReader reader)
+    private void RestorePart(System.IO.Stream part)
     {
+        using var reader = new SnapshotReader(part);
         if (reader.ReadInt32() == 1)
         {
             Ledger.Read(reader);

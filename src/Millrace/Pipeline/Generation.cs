@@ -1,11 +1,11 @@
 using System.Text;
 using Millrace.Aggregation;
 using Millrace.Configuration;
+using Millrace.Delivery;
 using Millrace.Filtering;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
-using Millrace.Routing;
 
 namespace Millrace.Pipeline;
 
@@ -19,9 +19,9 @@ internal sealed class Generation
     private SeriesCache _cache;
 
     /// <param name="config">A validated configuration.</param>
-    /// <param name="destinations">Names of the running destinations, by their numbers.</param>
+    /// <param name="destinations">The running destinations, by their numbers.</param>
     /// <param name="hash">For the series cache.</param>
-    public Generation(MillraceConfig config, IReadOnlyList<string> destinations, KeyedHash hash)
+    public Generation(MillraceConfig config, IReadOnlyList<DestinationConfig> destinations, KeyedHash hash)
     {
         Config = config;
         Key = StableHash.Hash128(Encoding.UTF8.GetBytes(config.CanonicalText));

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using Millrace.Aggregation;
 using Millrace.Log;
 using Millrace.Model;
 

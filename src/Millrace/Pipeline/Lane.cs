@@ -1,3 +1,4 @@
+using System.Text;
 using Millrace.Delivery;
 using Millrace.Protocols;
 
@@ -95,21 +96,32 @@ internal sealed class Lane : ISeriesLabels
             _oldestMs = item.ArrivalMs;
             _end = LogPosition.Max(_end, new LogPosition(item.Lsn, 0));
         }
-        if (_builder.AddMetadata(metadata) == AddResult.MustSealFirst)
+        if (TryAddMetadata(metadata) == AddResult.MustSealFirst)
         {
             Seal();
-            _builder.AddMetadata(metadata);
+            TryAddMetadata(metadata);
         }
     }
 
-    public void Flush(long nowMs, bool everything)
+    /// <summary>Seals what has waited long enough; <paramref name="appliedLsn"/>: the last record applied.</summary>
+    public void Flush(long nowMs, bool everything, long appliedLsn)
     {
         // A block that must end at a certain place waits for it; that place is in the log.
         if (!_builder.IsEmpty && _sealAt is null && (everything || nowMs - _oldestMs >= _flushIntervalMs))
         {
             Seal();
         }
+        if (_builder.IsEmpty)
+        {
+            // Nothing of the log up to here waits for this lane: it must not pin the log.
+            _destination.Passed(Feed.Raw, _number, new LogPosition(appliedLsn, int.MaxValue));
+        }
     }
+
+    private AddResult TryAddMetadata(MetricMetadata metadata) =>
+        _builder.AddMetadata(
+            Encoding.UTF8.GetBytes(metadata.Family), metadata.Type,
+            Encoding.UTF8.GetBytes(metadata.Help), Encoding.UTF8.GetBytes(metadata.Unit));
 
     private AddResult AddTo(BatchItem item, in LaneSample sample, int series)
     {

@@ -26,6 +26,8 @@ internal readonly record struct BuiltGroup(
 internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 {
     private const int SampleFieldBytes = 2 + 1 + 8 + 1 + 10;
+    private static readonly LabelLimits AnyLabels = new(int.MaxValue, int.MaxValue, int.MaxValue);
+
     private const int MaxPlacements = 1 << 20;
 
     private sealed record Placement(int Lane, byte[]? Labels);
@@ -86,8 +88,10 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         if (!_placements.TryGetValue(key, out var placement))
         {
             var labels = new List<Label>();
-            LabelBlock.TryParse(sample.Labels, LabelLimits.Default, labels, out _);
-            placement = generation.Resolver.TryPlace(destination, LabelSet.From(labels), out var lane, out var sent)
+            // The labels come from our own encoder; a rule may well have removed the metric name.
+            var isWhole = LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
+                || defect == LabelDefect.MissingMetricName;
+            placement = isWhole && generation.Resolver.TryPlace(destination, LabelSet.From(labels), out var lane, out var sent)
                 ? new Placement(lane, LabelBlock.Encode(sent))
                 : new Placement(0, null);
             if (_placements.Count >= MaxPlacements)

@@ -1,5 +1,3 @@
-using Millrace.Aggregation;
-using Millrace.Configuration;
 using Millrace.Log;
 
 namespace Millrace.Pipeline;

@@ -31,21 +31,23 @@ internal sealed class SeriesResolver
     private readonly Route[] _routes;
     private readonly Relabeler[] _destinationRelabeling;
     private readonly int[] _firstLane;
+    private readonly int[] _laneCounts;
 
-    public SeriesResolver(MillraceConfig config, AggregationRule[] rules, IReadOnlyList<string> destinations)
+    public SeriesResolver(MillraceConfig config, AggregationRule[] rules, IReadOnlyList<DestinationConfig> destinations)
     {
         _config = config;
         _rules = rules;
         _relabeling = Compile(config.RelabelConfigs);
-        _destinationRelabeling = new Relabeler?[destinations.Count];
+        _destinationRelabeling = new Relabeler[destinations.Count];
         _firstLane = new int[destinations.Count];
+        _laneCounts = new int[destinations.Count];
         var lanes = 0;
         for (var i = 0; i < destinations.Count; i++)
         {
-            var destination = DestinationOf(config, destinations[i]);
-            _destinationRelabeling[i] = Compile(destination.RelabelConfigs);
+            _destinationRelabeling[i] = Compile(Find(config, destinations[i].Name)?.RelabelConfigs ?? []);
             _firstLane[i] = lanes;
-            lanes += destination.Lanes;
+            _laneCounts[i] = destinations[i].Lanes;
+            lanes += destinations[i].Lanes;
         }
         _routes = new Route[config.Routes.Count];
         for (var i = 0; i < _routes.Length; i++)
@@ -118,24 +120,8 @@ internal sealed class SeriesResolver
             lane = -1;
             return false;
         }
-        var lanes = LaneCount(destination);
-        lane = (int)(ulong)(sent.StableKey() % (UInt128)lanes);
+        lane = (int)(ulong)(sent.StableKey() % (UInt128)_laneCounts[destination]);
         return true;
-    }
-
-    public int LaneCount(int destination) =>
-        (destination + 1 < _firstLane.Length ? _firstLane[destination + 1] : TotalLanes()) - _firstLane[destination];
-
-    public int FirstLane(int destination) => _firstLane[destination];
-
-    private int TotalLanes()
-    {
-        var lanes = 0;
-        foreach (var destination in _config.Destinations)
-        {
-            lanes += destination.Lanes;
-        }
-        return lanes;
     }
 
     private SeriesFate Take(Route route, LabelSet series, in ResolvedSeries resolved)
@@ -175,7 +161,7 @@ internal sealed class SeriesResolver
         route.Rules.Length == 0
         || (isMatched ? route.Config.KeepInput : !route.Config.DropInput);
 
-    private Route CompileRoute(RouteConfig config, IReadOnlyList<string> destinations)
+    private Route CompileRoute(RouteConfig config, IReadOnlyList<DestinationConfig> destinations)
     {
         if (!SeriesSelector.TryParse(config.Match, out var match, out var error))
         {
@@ -192,7 +178,9 @@ internal sealed class SeriesResolver
         var to = new List<int>();
         for (var i = 0; i < destinations.Count; i++)
         {
-            if (config.To is null || Contains(config.To, destinations[i]))
+            // A destination of an older configuration may be gone, and a new one unknown to it.
+            var name = destinations[i].Name;
+            if (Find(_config, name) is not null && (config.To is null || Contains(config.To, name)))
             {
                 to.Add(i);
             }
@@ -225,7 +213,7 @@ internal sealed class SeriesResolver
         return problems.Count == 0 ? relabeler : throw new ArgumentException(problems[0].ToString());
     }
 
-    private static DestinationConfig DestinationOf(MillraceConfig config, string name)
+    private static DestinationConfig? Find(MillraceConfig config, string name)
     {
         foreach (var destination in config.Destinations)
         {
@@ -234,7 +222,7 @@ internal sealed class SeriesResolver
                 return destination;
             }
         }
-        throw new ArgumentException($"destination \"{name}\" is not configured");
+        return null;
     }
 
     private static bool Contains(IReadOnlyList<string> names, string name)

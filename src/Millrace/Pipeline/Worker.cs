@@ -21,6 +21,7 @@ internal sealed class Worker
     private long[] _closedThrough = [];      // by rule
     private Generation _generation;
     private RuleClock[] _clocks = [];
+    private long _appliedLsn;
 
     // Side of the queue.
     private readonly object _signal = new(); // covers _queue and _isStopping
@@ -137,7 +138,7 @@ internal sealed class Worker
                 Apply(close);
                 break;
             case FlushItem flush:
-                ForMyLanes(flush, static (lane, flush) => lane.Flush(flush.NowMs, flush.Everything));
+                Flush(flush);
                 break;
             case BaseItem write:
                 write.Writer.WritePart(_index, WriteState);
@@ -148,6 +149,7 @@ internal sealed class Worker
             default:
                 throw new InvalidOperationException($"A worker does not know the item {item.GetType().Name}.");
         }
+        _appliedLsn = Math.Max(_appliedLsn, item.Lsn);
         if (item.FinishShare())
         {
             _engine.Finish(item);
@@ -334,12 +336,12 @@ internal sealed class Worker
         NewShard(task, rule).Read(reader);
     }
 
-    private void ForMyLanes<TState>(TState state, Action<Lane, TState> action)
+    private void Flush(FlushItem item)
     {
         var lanes = _engine.Lanes;
         for (var lane = _index; lane < lanes.Length; lane += _workerCount)
         {
-            action(lanes[lane], state);
+            lanes[lane].Flush(item.NowMs, item.Everything, _appliedLsn);
         }
     }
 }
