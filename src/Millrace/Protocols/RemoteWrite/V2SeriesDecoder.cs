@@ -117,8 +117,8 @@ internal ref struct V2SeriesDecoder<TSink>
     }
 
     /// <summary>
-    /// Exemplars alone and metadata alone are taken, as Prometheus' compliance suite asks; Prometheus itself refuses
-    /// them since 3.8.
+    /// Exemplars alone and metadata alone are taken, as Prometheus' compliance suite asks; newer releases of
+    /// Prometheus itself refuse them.
     /// </summary>
     private static string? FindDefect(in Counts counts, bool lacksMetadata)
     {
