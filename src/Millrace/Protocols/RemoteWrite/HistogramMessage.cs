@@ -131,7 +131,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
         return inBuckets != content.Count ? "a histogram's count differs from the sum of its buckets" : null;
     }
 
-    /// <summary>The numbers of a histogram, reduced while they are read, so that nothing is stored per bucket.</summary>
+    /// <summary>The numbers of a histogram, reduced as they are read: nothing is stored per bucket.</summary>
     private struct Content
     {
         public bool IsFloat;

@@ -3,7 +3,7 @@ namespace Millrace.Protocols.RemoteWrite;
 /// <summary>
 /// Finds the label block in a message of remote write 1.0 whose labels are field 1: a TimeSeries or an Exemplar. The
 /// block is the bytes of the body when the labels stand together and each is written name first, as every known sender
-/// does; otherwise it is copied together. The two forms of one series must not become two, so the copy is the canonical form.
+/// does; otherwise it is copied together, in canonical form, so that the two forms of a series do not become two.
 /// </summary>
 internal ref struct LabelFields
 {

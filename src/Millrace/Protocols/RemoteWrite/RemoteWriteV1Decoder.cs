@@ -7,8 +7,8 @@ namespace Millrace.Protocols.RemoteWrite;
 /// <para>
 /// Nearly every TimeSeries is a label block followed by one sample of 18 bytes. So the decoder guesses: if the last 18
 /// bytes look like such a sample, it asks the sink whether it knows all that stands before them. A block that is known
-/// was parsed in full under these very bytes, so the guess is proven and no label is touched. Any other answer and any other
-/// shape takes the general parser, which assumes nothing.
+/// was parsed in full under these very bytes, so the guess is proven and no label is touched. Any other answer and any
+/// other shape takes the general parser, which assumes nothing.
 /// </para>
 /// </summary>
 internal static class RemoteWriteV1Decoder

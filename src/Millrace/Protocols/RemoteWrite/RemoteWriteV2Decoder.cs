@@ -8,7 +8,7 @@ namespace Millrace.Protocols.RemoteWrite;
 /// <para>
 /// A malformed message fails the body. What is wrong with one series only (a reference that leads nowhere, samples and
 /// histograms in one) is told to the sink as refused, and the rest goes on, as the specification's partial write
-/// demands. Every series arrives as a label block of 1.0, so that a series has one identity whichever protocol brings it.
+/// demands. Every series arrives as a label block of 1.0, so that its identity does not depend on the protocol.
 /// </para>
 /// </summary>
 internal static class RemoteWriteV2Decoder

@@ -117,7 +117,8 @@ internal ref struct V2SeriesDecoder<TSink>
     }
 
     /// <summary>
-    /// Exemplars alone and metadata alone are taken: senders of metadata exist, and Prometheus' compliance suite asks for it.
+    /// Exemplars alone and metadata alone are taken, as Prometheus' compliance suite asks; newer releases of
+    /// Prometheus itself refuse them.
     /// </summary>
     private static string? FindDefect(in Counts counts, bool lacksMetadata)
     {
