@@ -14,11 +14,11 @@ internal sealed class ArrivalClock
     private long _lastTimestamp;
     private double _nowMs;
 
-    public ArrivalClock(TimeProvider time, long notBeforeMs)
+    public ArrivalClock(TimeProvider time)
     {
         _time = time;
         _lastTimestamp = time.GetTimestamp();
-        _nowMs = Math.Max(WallMs(), notBeforeMs);
+        _nowMs = WallMs();
     }
 
     /// <summary>Milliseconds since the epoch.</summary>
@@ -36,6 +36,15 @@ internal sealed class ArrivalClock
                 _nowMs += elapsedMs + Math.Clamp(driftMs, -slewMs, slewMs);
             }
             return (long)_nowMs;
+        }
+    }
+
+    /// <summary>The log holds records up to this time: the clock does not stand below it.</summary>
+    public void NotBefore(long timeMs)
+    {
+        lock (_lock)
+        {
+            _nowMs = Math.Max(_nowMs, timeMs);
         }
     }
 

@@ -34,6 +34,10 @@ internal sealed class Generation
         _cache = NewCache();
     }
 
+    /// <summary>Nothing is configured: what stands before the first configuration record of a log.</summary>
+    public static Generation Empty(IReadOnlyList<DestinationConfig> destinations, KeyedHash hash) =>
+        new(new MillraceConfig { Routes = [] }, destinations, hash);
+
     public MillraceConfig Config { get; }
 
     /// <summary>Equal for equal text.</summary>

@@ -81,7 +81,7 @@ internal sealed class IngestPipeline
     {
         var result = Push(body.Span, encoding, out var lsn);
         if (result.Status == PushStatus.Accepted && _durability == Durability.LogSynced
-            && !await _log!.WaitSynced(lsn + 1).ConfigureAwait(false))
+            && !await _log!.WaitSynced(lsn).ConfigureAwait(false))
         {
             return result with { Status = PushStatus.Failed, Error = $"the log could not be synced: {_log.Failure}" };
         }
