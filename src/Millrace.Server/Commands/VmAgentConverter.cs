@@ -89,6 +89,10 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         body.Add(0, routes.ToString().TrimEnd('\n'));
         body.Add(0, "destinations:");
         body.Add(0, destinations.ToString().TrimEnd('\n'));
+        if (_flags.Flag("remoteWrite.shardByURL"))
+        {
+            _notes.Add("-remoteWrite.shardByURL gives each series to one URL; here every destination gets all of them");
+        }
         WriteNotes();
         _lines.Add(0, body.ToString().TrimEnd('\n'));
     }
@@ -97,7 +101,7 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
     private void WriteNotes()
     {
         _lines.Add(0, "# Converted from vmagent. What has no counterpart stands in comments.");
-        foreach (var note in _notes)
+        foreach (var note in new SortedSet<string>(_notes, StringComparer.Ordinal))
         {
             _lines.Add(0, $"# Note: {note}.");
         }
