@@ -77,10 +77,11 @@ internal sealed class ConfigReader
 
     public bool Has(string key) => _node.Find(key) is { Kind: not ConfigNodeKind.Null };
 
-    /// <summary>A key of the design that this version cannot do yet: better refused than ignored.</summary>
+    /// <summary>A key that this version cannot honour yet: better refused than ignored.</summary>
     public void Unavailable(string key, string instead)
     {
-        if (Find(key) is not null)
+        _asked.Add(key);
+        if (Has(key))
         {
             Report(key, $"\"{key}\" is not available in this version: {instead}");
         }

@@ -49,6 +49,9 @@ internal sealed class RuleReader
         return rules;
     }
 
+    /// <summary>Whether this version can compute the output.</summary>
+    public static bool IsAvailable(string output) => Array.IndexOf(AvailableOutputs, output) >= 0;
+
     private AggregationRuleConfig Read()
     {
         var name = _reader.Text("name") ?? "";
@@ -191,7 +194,7 @@ internal sealed class RuleReader
             {
                 ReportUnavailable(output);
             }
-            else if (Array.IndexOf(AvailableOutputs, output) < 0)
+            else if (!IsAvailable(output))
             {
                 _reader.Report("outputs", $"unknown output \"{output}\""
                     + ConfigReader.DidYouMean(output, [.. AvailableOutputs, .. UnavailableOutputs])

@@ -1,0 +1,61 @@
+using System.CommandLine;
+using System.IO;
+using System.Reflection;
+using Millrace.Configuration;
+
+namespace Millrace.Server.Commands;
+
+/// <summary><c>millrace serve</c>: the gateway itself.</summary>
+internal static class ServeCommand
+{
+    /// <summary>Name under which problems of the built-in configuration would be reported.</summary>
+    private const string DefaultName = "default-config.yml";
+
+    /// <summary>Runs the gateway until the token is cancelled; the result is the exit code.</summary>
+    public delegate Task<int> Run(MillraceConfig config, bool demo, CancellationToken cancellationToken);
+
+    public static Command Create(Run run)
+    {
+        var configFile = new Option<string?>("--config")
+        {
+            Description = "The configuration file. Without it: the built-in default on 127.0.0.1:8480.",
+            HelpName = "FILE",
+        };
+        var demo = new Option<bool>("--demo") { Description = "Feed the gateway with made-up series." };
+        var command = new Command("serve", "Run the gateway.") { configFile, demo };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var error = parsed.InvocationConfiguration.Error;
+            var config = parsed.GetValue(configFile) is { } file
+                ? CommandLineRoot.Load(file, error)
+                : LoadDefault(error);
+            return config is null
+                ? ExitCode.Usage
+                : await run(config, parsed.GetValue(demo), cancellationToken);
+        });
+        return command;
+    }
+
+    /// <summary>The text of the built-in configuration, which needs no file beside it.</summary>
+    public static string DefaultText()
+    {
+        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream(DefaultName)
+            ?? throw new InvalidOperationException($"The resource {DefaultName} is missing from the executable.");
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+
+    public static async Task<int> NotBuiltYet(MillraceConfig config, bool demo, CancellationToken cancellationToken)
+    {
+        await Console.Error.WriteLineAsync("This build has no gateway.");
+        return ExitCode.Failure;
+    }
+
+    private static MillraceConfig? LoadDefault(TextWriter error)
+    {
+        var result = ConfigLoader.Load(DefaultName, Environment.GetEnvironmentVariable,
+            file => file == DefaultName ? DefaultText() : null);
+        CommandLineRoot.WriteProblems(result.Problems, error);
+        return result.Config;
+    }
+}
