@@ -231,9 +231,10 @@ public sealed class DestinationTests
     public void A_duplicate_refusal_of_fresh_bytes_costs_only_the_samples_refused()
     {
         using var rig = new DestinationRig(DestinationRig.Plain, new FakeBackend(BackendKind.Prometheus));
-        rig.OfferRaw(0, 1, ("a", rig.NowMs, 1));
+        var time = rig.NowMs;
+        rig.OfferRaw(0, 1, ("a", time, 1));
         rig.RunUntilQuiet();
-        rig.OfferRaw(1, 2, ("a", rig.NowMs, 2), ("b", rig.NowMs, 1), ("c", rig.NowMs, 1));
+        rig.OfferRaw(1, 2, ("a", time, 2), ("b", time, 1), ("c", time, 1));
         rig.RunUntilQuiet();
         rig.Backend.PointCount.ShouldBe(3);
         rig.Counters.Parked.ShouldBe(1);
