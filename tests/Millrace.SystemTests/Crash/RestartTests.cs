@@ -108,9 +108,9 @@ public sealed class RestartTests
     {
         public void ShouldEqualUndisturbed()
         {
-            Undisturbed.Values.DifferenceFrom(Truth).ShouldBe("", "the undisturbed gateway");
+            Undisturbed.ShouldBeExactly(Truth, "the undisturbed gateway");
             Undisturbed.Repeats.ShouldBe(0);
-            Disturbed.Values.DifferenceFrom(Undisturbed.Values).ShouldBe("", "the disturbed gateway");
+            Disturbed.ShouldBeExactly(Undisturbed.Values, "the disturbed gateway");
         }
     }
 }

@@ -29,7 +29,7 @@ public sealed class DirectWriteTests
         var truth = rule.TruthOf(fleet);
         var stored = await StoredWindows.ReadAsync(
             () => storage.ExportAsync(rule.OutputSelector), truth.Count, TimeSpan.FromSeconds(20));
-        stored.Values.DifferenceFrom(truth).ShouldBe("");
+        stored.ShouldBeExactly(truth);
         stored.Repeats.ShouldBe(0);
         client.Retries.ShouldBe(0);
         await ShouldHoldGaugesOnceAsync(storage, fleet);

@@ -1,8 +1,8 @@
 namespace Millrace.TestKit.Fleet;
 
 /// <summary>
-/// Holds back a share of the requests, each by one of the delays; never those of the first tick, with which the counters'
-/// chains begin.
+/// Holds back a share of the requests, each by one of the delays; never those of the first and the last tick, with which
+/// the counters' chains begin and end.
 /// </summary>
 public sealed record LatePlan(int Seed, double Share, IReadOnlyList<TimeSpan> Delays);
 
@@ -52,7 +52,8 @@ public sealed class FleetDriver(SimulatedFleet fleet, int shards = 4, LatePlan? 
         for (var tick = 0; tick < fleet.Options.Ticks; tick++)
         {
             var dueMs = fleet.Options.StartMs + (long)(tick + 1) * fleet.Options.StepMs;
-            if (late is not null && tick > 0 && random.NextDouble() < late.Share)
+            var isEdge = tick == 0 || tick == fleet.Options.Ticks - 1;
+            if (late is not null && !isEdge && random.NextDouble() < late.Share)
             {
                 dueMs += (long)late.Delays[random.Next(late.Delays.Count)].TotalMilliseconds;
             }
