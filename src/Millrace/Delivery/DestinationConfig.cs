@@ -41,6 +41,9 @@ public sealed record DestinationConfig
     /// <summary>Blocks kept on disk; past it the oldest goes, counted.</summary>
     public long QueueMaxBytes { get; init; } = 1L << 30;
 
+    /// <summary>Refused blocks kept to be looked at; past it the oldest goes.</summary>
+    public long DeadLetterMaxBytes { get; init; } = 256L << 20;
+
     public TimeSpan QueueMaxAge { get; init; } = TimeSpan.FromHours(24);
 
     /// <summary>A block is sealed at the latest this long after its first sample.</summary>

@@ -66,6 +66,7 @@ internal sealed class RecordLog : IDisposable
                 throw new LogOpenException($"The folder '{folder}' holds no log.");
             }
             _active = _segments.Last;
+            _failure = "The log was opened for reading only.";
             return;
         }
         if (_segments.Count == 0)
@@ -107,7 +108,7 @@ internal sealed class RecordLog : IDisposable
 
     public int SegmentCount => _segments.Count;
 
-    /// <summary>Why the log refuses appends until it is opened again; null while it works.</summary>
+    /// <summary>Why the log refuses appends for as long as it is open; null while it works.</summary>
     public string? Failure => _failure;
 
     /// <summary>The last thing the disk refused, also if it was overcome.</summary>

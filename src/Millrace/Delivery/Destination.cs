@@ -1,0 +1,562 @@
+using Millrace.Protocols.Compression;
+
+namespace Millrace.Delivery;
+
+/// <summary>
+/// A backend as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides by the
+/// answers what becomes of them. Passive: no thread, no timer, no clock of its own; its pump (or
+/// a simulation) drives it with <see cref="TryTakeDue"/> and <see cref="Complete"/>.
+/// </summary>
+/// <remarks>
+/// <para><b>Order.</b> A lane has one block under way, and within it one request. Everything a refusal leads to
+/// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes have
+/// a request out at once varies; which series are in which lane does not.</para>
+/// <para><b>Ledger.</b> Samples are queued once, and leave once: delivered, parked, or dropped for a reason. A part's
+/// samples are counted with its answer; the position moves, on disk, when the whole block is accounted for.</para>
+/// <para><b>Crash.</b> A block is marked on disk before it is first sent, so the next process knows which one may be in
+/// the backend already; its refusal as a duplicate then means that it was taken.</para>
+/// </remarks>
+internal sealed class Destination : IDisposable
+{
+    /// <summary>After so many failures in a row the backend is taken to be down, and its first answer wakes all lanes.</summary>
+    private const int FailuresWhenDown = 3;
+
+    private const double RetryJitter = 0.1;
+
+    private readonly Lock _lock = new(); // covers everything below
+    private readonly DestinationConfig _config;
+    private readonly Random _random;
+    private readonly DestinationQueue _queue;
+    private readonly DeadLetters _deadLetters;
+    private readonly ProtocolChoice _protocols;
+    private readonly SendConcurrency _concurrency;
+    private readonly TimeBounds _timeBounds = new();
+    private readonly BlockUnderWay?[] _underWay;
+    private int _requestsOut;
+    private int _nextLane;
+    private int _failuresInRow;
+    private long _holdUntilMs;
+    private bool _isStopping;
+
+    public Destination(DestinationConfig config, DestinationEnvironment environment)
+    {
+        (_config, _random) = (config, environment.Random);
+        _queue = new DestinationQueue(config, environment, Counters);
+        _deadLetters = new DeadLetters(config, environment);
+        _protocols = new ProtocolChoice(config.Protocol, Zstd.IsAvailable);
+        _concurrency = new SendConcurrency(_queue.Lanes);
+        _underWay = new BlockUnderWay?[_queue.Lanes];
+    }
+
+    public string Name => _config.Name;
+
+    public DestinationConfig Config => _config;
+
+    /// <summary>As fixed when the destination's folder was made; a change in the configuration needs a new folder.</summary>
+    public int Lanes => _queue.Lanes;
+
+    public DestinationCounters Counters { get; } = new();
+
+    public DeadLetters DeadLetters => _deadLetters;
+
+    /// <summary>Called after a block was offered, outside of the lock.</summary>
+    public Action? BlockOffered { get; set; }
+
+    public LogPosition RawResumeAt(int lane) => Locked(() => _queue.RawResumeAt(lane));
+
+    public LogPosition? RawSealAt(int lane) => Locked(() => _queue.RawSealAt(lane));
+
+    public LogPosition OutputsResumeAt(int lane) => Locked(() => _queue.OutputsResumeAt(lane));
+
+    /// <summary>The input log must keep its records from here on; moves with <see cref="Sync"/>.</summary>
+    public long RawNeededFromLsn() => _queue.RawNeededFromLsn;
+
+    public long OutputsNeededFromLsn() => _queue.OutputsNeededFromLsn;
+
+    /// <summary>Highest record of the feeding log that we hold a position in: it must not give out LSNs below it again.</summary>
+    public long HighestLsn(Feed feed) => Locked(() => _queue.HighestLsn(feed));
+
+    /// <summary>Takes a block over. Never waits for the backend; on a full memory it writes to disk.</summary>
+    public void Offer(SealedBlock block, long nowMs)
+    {
+        lock (_lock)
+        {
+            _queue.Offer(block, nowMs);
+        }
+        BlockOffered?.Invoke();
+    }
+
+    /// <summary>
+    /// The feeding log holds nothing for this lane up to here that was not offered. Without this call a lane that gets no
+    /// samples would pin the log.
+    /// </summary>
+    public void Passed(Feed feed, int lane, LogPosition upTo)
+    {
+        lock (_lock)
+        {
+            _queue.Passed(feed, lane, upTo);
+        }
+    }
+
+    /// <summary>The same for all lanes: outputs, after a group was offered.</summary>
+    public void Passed(Feed feed, LogPosition upTo)
+    {
+        lock (_lock)
+        {
+            for (var lane = 0; lane < Lanes; lane++)
+            {
+                _queue.Passed(feed, lane, upTo);
+            }
+        }
+    }
+
+    /// <summary>A request to be made now, if there is one. The caller returns it to <see cref="Complete"/>.</summary>
+    public bool TryTakeDue(long nowMs, out Sending sending)
+    {
+        while (true)
+        {
+            int lane;
+            BlockPart part;
+            WireProtocol protocol;
+            lock (_lock)
+            {
+                if (!TryPickLocked(nowMs, out lane))
+                {
+                    sending = null!;
+                    return false;
+                }
+                part = _underWay[lane]!.Parts.Peek();
+                part.Step = Math.Max(part.Step, _protocols.Step);
+                protocol = _protocols.At(part.Step);
+            }
+            // The lane is ours until the answer: encoding does not hold up those who offer blocks.
+            if (BlockEncoding.TryEncode(part.Block.Bytes, protocol, out var body))
+            {
+                lock (_lock)
+                {
+                    sending = DepartLocked(lane, part, protocol, body, nowMs);
+                }
+                return true;
+            }
+            lock (_lock)
+            {
+                // The oldest protocol takes the bytes as they are, and the backend says what it thinks of them.
+                part.Step++;
+                _requestsOut--;
+                _underWay[lane]!.IsOut = false;
+            }
+        }
+    }
+
+    /// <summary>The answer, or that there was none.</summary>
+    public void Complete(Sending sending, SendResult result, long nowMs)
+    {
+        lock (_lock)
+        {
+            var block = _underWay[sending.Lane];
+            if (block is null || !block.IsOut || block.Parts.Peek() != sending.Part)
+            {
+                throw new InvalidOperationException(
+                    $"Lane {sending.Lane} of destination '{Name}' was told an answer to a request that it has not made.");
+            }
+            var latencyMs = Math.Max(0, nowMs - sending.StartedAtMs);
+            _requestsOut--;
+            block.IsOut = false;
+            Counters.Answered(result, latencyMs);
+            LastAnswer = result;
+            ApplyLocked(sending, block, result, latencyMs, nowMs);
+            if (block.Parts.Count == 0)
+            {
+                FinishLocked(sending.Lane);
+            }
+        }
+    }
+
+    /// <summary>When <see cref="TryTakeDue"/> may have something; MaxValue: not before an offer or an answer.</summary>
+    public long NextDueMs(long nowMs)
+    {
+        lock (_lock)
+        {
+            if (_isStopping || _requestsOut >= _concurrency.Allowed)
+            {
+                return long.MaxValue;
+            }
+            var due = long.MaxValue;
+            for (var lane = 0; lane < Lanes; lane++)
+            {
+                if (_underWay[lane] is { } block)
+                {
+                    due = block.IsOut ? due : Math.Min(due, block.DueMs);
+                }
+                else if (_queue.HasWork(lane))
+                {
+                    due = Math.Min(due, nowMs);
+                }
+            }
+            return due == long.MaxValue ? due : Math.Max(due, _holdUntilMs);
+        }
+    }
+
+    /// <summary>
+    /// Brings spill, dead letters and cursors to disk and then lets the logs go as far as that allows. Called every second
+    /// or so, by one thread.
+    /// </summary>
+    /// <returns>False when a disk failed; the logs keep what they have.</returns>
+    public bool Sync()
+    {
+        (long, long) needed;
+        lock (_lock)
+        {
+            needed = _queue.Needed();
+            _queue.SavePositions();
+        }
+        if (!(_queue.SyncFiles() & _deadLetters.Sync()))
+        {
+            return false;
+        }
+        lock (_lock)
+        {
+            _queue.PublishNeeded(needed);
+        }
+        return true;
+    }
+
+    /// <summary>No new requests from now on; those that are out may still be answered.</summary>
+    public void BeginStop()
+    {
+        lock (_lock)
+        {
+            _isStopping = true;
+        }
+    }
+
+    /// <summary>After the answers came, or were not waited for any longer. What is left goes to disk.</summary>
+    public StopReport FinishStop(long nowMs)
+    {
+        bool isSafe;
+        int unanswered;
+        lock (_lock)
+        {
+            _isStopping = true;
+            isSafe = _queue.TrySpillMemory(nowMs);
+            unanswered = _requestsOut;
+        }
+        isSafe &= Sync();
+        return new StopReport(Snapshot().Pending, unanswered, isSafe);
+    }
+
+    /// <summary>The ledger as of one moment: it always balances.</summary>
+    public CountersSnapshot Snapshot() => Locked(Counters.Snapshot);
+
+    public int RequestsOut => Locked(() => _requestsOut);
+
+    public int ConcurrentLanes => Locked(() => _concurrency.Allowed);
+
+    public WireProtocol Protocol => Locked(() => _protocols.Current);
+
+    public long MemoryBytes => Locked(() => _queue.MemoryBytes);
+
+    public long StoredBytes(Feed feed) => Locked(() => _queue.StoredBytes(feed));
+
+    /// <summary>What the backend said last, for pages and logs.</summary>
+    public SendResult? LastAnswer { get; private set; }
+
+    /// <summary>Why the destination's disk does not work; null when it does.</summary>
+    public string? DiskFailure => Locked(() => _queue.Failure);
+
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _queue.Dispose();
+            _deadLetters.Dispose();
+        }
+    }
+
+    private bool TryPickLocked(long nowMs, out int picked)
+    {
+        picked = -1;
+        if (_isStopping || nowMs < _holdUntilMs || _requestsOut >= _concurrency.Allowed)
+        {
+            return false;
+        }
+        for (var i = 0; i < Lanes; i++)
+        {
+            var lane = (_nextLane + i) % Lanes;
+            // A block that turns out to be done (too old, budget spent) makes room for the lane's next one.
+            while (TryBeginLocked(lane, nowMs) is { IsOut: false } block && block.DueMs <= nowMs)
+            {
+                if (!MayGoOutLocked(lane, block, nowMs))
+                {
+                    continue;
+                }
+                _nextLane = (lane + 1) % Lanes;
+                _requestsOut++;
+                block.IsOut = true;
+                picked = lane;
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private BlockUnderWay? TryBeginLocked(int lane, long nowMs)
+    {
+        if (_underWay[lane] is not null || !_queue.HasWork(lane) || _queue.TryTake(lane, nowMs) is not { } queued)
+        {
+            return _underWay[lane];
+        }
+        var repeated = _queue.IsPossiblyRepeated(lane, out var wasSplit);
+        var block = new BlockUnderWay(queued) { IsPossiblyRepeated = repeated, IsMarked = repeated };
+        // When parts of it were sent, a refusal of the whole as a duplicate does not speak for all of it.
+        block.Parts.Push(new BlockPart(queued.Block) { IsRepeated = repeated && !wasSplit });
+        return _underWay[lane] = block;
+    }
+
+    private bool MayGoOutLocked(int lane, BlockUnderWay block, long nowMs)
+    {
+        if (block.Failures > 0 && _queue.IsExpired(block.Queued, nowMs))
+        {
+            while (block.Parts.TryPop(out var part))
+            {
+                Counters.Dropped(DropReason.QueueAge, part.Block.SampleCount);
+            }
+            FinishLocked(lane);
+            return false;
+        }
+        if (block.IsSplit && block.RequestsLeft-- <= 0)
+        {
+            while (block.Parts.TryPop(out var part))
+            {
+                ParkLocked(part, Refusal.Invalid, LastAnswer ?? default, part.Block.SampleCount, nowMs);
+            }
+            FinishLocked(lane);
+            return false;
+        }
+        if (!block.IsMarked && !_queue.MarkUnderWay(lane))
+        {
+            // Without the mark a crash could not tell that the block may be in the backend.
+            block.DueMs = nowMs + (long)_config.RetryMinInterval.TotalMilliseconds;
+            return false;
+        }
+        block.IsMarked = true;
+        return true;
+    }
+
+    private Sending DepartLocked(
+        int lane, BlockPart part, WireProtocol protocol, ReadOnlyMemory<byte> body, long nowMs)
+    {
+        var block = _underWay[lane]!;
+        if ((block.IsPossiblyRepeated || part.IsRepeated) && !block.RepeatIsCounted)
+        {
+            block.RepeatIsCounted = true;
+            Counters.PossiblyRepeated(part.Block.SampleCount);
+        }
+        Counters.Sent(body.Length);
+        return new Sending
+        {
+            Lane = lane,
+            Protocol = protocol,
+            Body = body,
+            SampleCount = part.Block.SampleCount,
+            IsRepeat = block.RepeatIsCounted,
+            StartedAtMs = nowMs,
+            Part = part,
+        };
+    }
+
+    private void ApplyLocked(Sending sending, BlockUnderWay block, in SendResult result, long latencyMs, long nowMs)
+    {
+        var part = sending.Part;
+        var verdict = Verdict.Judge(result, new SendContext(
+            sending.Protocol, _protocols.IsProvenAt(part.Step), _protocols.HasOlder(part.Step), part.IsRepeated,
+            part.Block.SampleCount));
+        if (verdict.Kind != VerdictKind.Retry)
+        {
+            block.Failures = 0;
+        }
+        switch (verdict.Kind)
+        {
+            case VerdictKind.Taken:
+                block.Parts.Pop();
+                Counters.Delivered(part.Block.SampleCount);
+                TakenLocked(part, verdict.Refusal, latencyMs, nowMs);
+                break;
+            case VerdictKind.TakenInPart:
+                block.Parts.Pop();
+                TakenInPartLocked(part, verdict.Refusal, result, nowMs);
+                TakenLocked(part, verdict.Refusal, latencyMs, nowMs);
+                break;
+            case VerdictKind.Retry:
+                RetryLocked(block, part, result, nowMs);
+                break;
+            case VerdictKind.Downgrade:
+                part.Step++;
+                part.Downgrade = verdict.Refusal;
+                break;
+            case VerdictKind.Split:
+                SplitLocked(sending.Lane, block, verdict.Refusal, result, nowMs);
+                break;
+            case VerdictKind.Trim:
+                TrimLocked(sending.Lane, block, verdict.Refusal, result, nowMs);
+                break;
+            default:
+                block.Parts.Pop();
+                ParkLocked(part, verdict.Refusal, result, part.Block.SampleCount, nowMs);
+                break;
+        }
+    }
+
+    private void TakenLocked(BlockPart part, Refusal refusal, long latencyMs, long nowMs)
+    {
+        _concurrency.Succeeded(latencyMs, nowMs);
+        if (part.Block.SampleCount > 0)
+        {
+            // An empty block proves nothing: a receiver of 1.0 answers 2xx to any 2.0 body.
+            _protocols.Taken(part.Step, part.Downgrade);
+        }
+        if (refusal == Refusal.None)
+        {
+            _timeBounds.Taken(part.Block.MinTimestampMs, part.Block.MaxTimestampMs, nowMs);
+        }
+        if (_failuresInRow >= FailuresWhenDown)
+        {
+            var soonMs = nowMs + (long)_config.RetryMinInterval.TotalMilliseconds;
+            foreach (var waiting in _underWay)
+            {
+                if (waiting is not null)
+                {
+                    waiting.DueMs = Math.Min(waiting.DueMs, soonMs);
+                }
+            }
+        }
+        _failuresInRow = 0;
+    }
+
+    private void TakenInPartLocked(BlockPart part, Refusal refusal, in SendResult result, long nowMs)
+    {
+        var counts = result.Written ?? default;
+        var samples = part.Block.SampleCount;
+        var written = (int)Math.Clamp(counts.Samples + counts.Histograms, 0, samples);
+        Counters.Delivered(written);
+        if (written == samples)
+        {
+            return;
+        }
+        if (DropReasonOf(refusal) is { } reason)
+        {
+            Counters.Dropped(reason, samples - written);
+            return;
+        }
+        ParkLocked(part, refusal, result, samples - written, nowMs);
+    }
+
+    private void RetryLocked(BlockUnderWay block, BlockPart part, in SendResult result, long nowMs)
+    {
+        part.IsRepeated |= Verdict.MayHaveCommitted(result);
+        Counters.Retried();
+        _concurrency.Failed(nowMs);
+        _failuresInRow++;
+        block.Failures++;
+        var (minMs, maxMs) = (_config.RetryMinInterval.TotalMilliseconds, _config.RetryMaxInterval.TotalMilliseconds);
+        maxMs = Math.Max(minMs, maxMs);
+        if (result.RetryAfter is { } asked)
+        {
+            var waitMs = (long)Math.Clamp(asked.TotalMilliseconds, minMs, maxMs);
+            block.DueMs = nowMs + waitMs;
+            // The backend asks for rest as a whole, not for one lane.
+            _holdUntilMs = Math.Max(_holdUntilMs, nowMs + waitMs);
+            return;
+        }
+        var backoffMs = Math.Min(minMs * Math.Pow(2, Math.Min(block.Failures - 1, 30)), maxMs);
+        block.DueMs = nowMs + (long)(backoffMs * (1 + RetryJitter * _random.NextDouble()));
+    }
+
+    private void SplitLocked(int lane, BlockUnderWay block, Refusal refusal, in SendResult result, long nowMs)
+    {
+        var part = block.Parts.Pop();
+        if (!BlockEditor.TrySplit(part.Block.Bytes.Span, out var first, out var second))
+        {
+            ParkLocked(part, refusal, result, part.Block.SampleCount, nowMs);
+            return;
+        }
+        BeginPartsLocked(lane, block);
+        block.Parts.Push(PartOf(part, second));
+        block.Parts.Push(PartOf(part, first));
+    }
+
+    private void TrimLocked(int lane, BlockUnderWay block, Refusal refusal, in SendResult result, long nowMs)
+    {
+        var part = block.Parts.Pop();
+        var samples = part.Block.SampleCount;
+        var (fromMs, toMs) = _timeBounds.Learn(
+            refusal, part.Block.MinTimestampMs, part.Block.MaxTimestampMs, nowMs);
+        if (!BlockEditor.TryTrim(part.Block.Bytes.Span, fromMs, toMs, out var rest) || rest.SampleCount >= samples)
+        {
+            ParkLocked(part, refusal, result, samples, nowMs);
+            return;
+        }
+        Counters.Dropped(DropReasonOf(refusal)!.Value, samples - rest.SampleCount);
+        if (rest.SampleCount == 0)
+        {
+            return;
+        }
+        BeginPartsLocked(lane, block);
+        var trimmed = PartOf(part, rest);
+        trimmed.IsRepeated = part.IsRepeated;
+        block.Parts.Push(trimmed);
+    }
+
+    private void BeginPartsLocked(int lane, BlockUnderWay block)
+    {
+        block.IsSplit = true;
+        _queue.MarkAsSplit(lane);
+    }
+
+    private void ParkLocked(BlockPart part, Refusal refusal, in SendResult result, int lostSamples, long nowMs)
+    {
+        if (_deadLetters.TryAdd(part.Block, refusal, result, lostSamples, nowMs))
+        {
+            Counters.Parked(lostSamples);
+        }
+        else
+        {
+            Counters.Dropped(DropReason.DeadLettersFailed, lostSamples);
+        }
+    }
+
+    private void FinishLocked(int lane)
+    {
+        _underWay[lane] = null;
+        _queue.Finish(lane);
+    }
+
+    private static BlockPart PartOf(BlockPart whole, in EditedBlock edited) => new(whole.Block with
+    {
+        Bytes = edited.Bytes,
+        SampleCount = edited.SampleCount,
+        MinTimestampMs = edited.MinTimestampMs,
+        MaxTimestampMs = edited.MaxTimestampMs,
+    })
+    {
+        Step = whole.Step,
+        Downgrade = whole.Downgrade,
+    };
+
+    private static DropReason? DropReasonOf(Refusal refusal) => refusal switch
+    {
+        Refusal.Duplicate => DropReason.RefusedDuplicate,
+        Refusal.OutOfOrder => DropReason.RefusedOutOfOrder,
+        Refusal.TooOld => DropReason.RefusedTooOld,
+        Refusal.TooFarAhead => DropReason.RefusedTooFarAhead,
+        _ => null,
+    };
+
+    private T Locked<T>(Func<T> read)
+    {
+        lock (_lock)
+        {
+            return read();
+        }
+    }
+}

@@ -1,0 +1,521 @@
+using System.IO;
+using Millrace.Log;
+
+namespace Millrace.Delivery;
+
+/// <summary>Where a destination lives: its folder, and the logs that feed it.</summary>
+internal sealed record DestinationEnvironment
+{
+    /// <summary>The destination's own; holds spill, dead letters and cursors.</summary>
+    public required string Folder { get; init; }
+
+    public required IDisk Disk { get; init; }
+
+    /// <summary>Shared by all destinations.</summary>
+    public required RecordLog OutputLog { get; init; }
+
+    /// <summary>Identity of the input log: raw positions mean nothing in another one.</summary>
+    public required Guid InputLogId { get; init; }
+
+    /// <summary>Where raw samples begin for a destination that is new: the end of the input log.</summary>
+    public LogPosition RawStart { get; init; }
+
+    /// <summary>Free space on the disk that the spill leaves to others.</summary>
+    public long MinFreeBytes { get; init; }
+
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Jitter of retries.</summary>
+    public required Random Random { get; init; }
+}
+
+/// <summary>
+/// The blocks of a destination until it is done with them: in memory while it keeps up, on disk when it does not.
+/// Knows nothing of requests. Not thread-safe: <see cref="Destination"/> calls it under its lock.
+/// </summary>
+/// <remarks>
+/// <para><b>Raw blocks</b> live in memory only, until memory is full. Then all of them, those under way included, are written to
+/// the spill in their order, and so is every new one until the spill has been read empty. So a lane's spill always
+/// reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which the input log
+/// must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory when they are
+/// spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
+/// <para><b>Output blocks</b> are in the output log already: when memory is full they are just not kept.</para>
+/// <para><b>A block under way</b> is marked before it is first sent, and its lane has no other. After a crash the marked
+/// block is the one that may be repeated: found in the spill or the output log it is the same bytes anyway, else
+/// <see cref="RawSealAt"/> says where the rebuilt block must end to be the same bytes.</para>
+/// </remarks>
+internal sealed class DestinationQueue : IDisposable
+{
+    private const int Feeds = 2;
+
+    private readonly DestinationConfig _config;
+    private readonly DestinationCounters _counters;
+    private readonly Guid _inputLogId;
+    private readonly RecordLog _spill;
+    private readonly LaneCursors _cursors;
+    private readonly PayloadWriter _head = new(256);
+    private readonly LaneFeed[][] _feeds = new LaneFeed[Feeds][];
+    private readonly StoredFeed[] _stored = new StoredFeed[Feeds];
+    private readonly QueuedBlock?[] _underWay;
+    private readonly Feed[] _lastTaken;
+
+    // Stored and not done with, per feed: what the size bound is about.
+    private readonly long[] _storedBytes = new long[Feeds];
+    private readonly long _laneRoomBytes;
+    private long _rawNeededFromLsn;
+    private long _outputsNeededFromLsn;
+
+    public DestinationQueue(
+        DestinationConfig config, DestinationEnvironment environment, DestinationCounters counters)
+    {
+        (_config, _counters, _inputLogId) = (config, counters, environment.InputLogId);
+        environment.Disk.CreateFolder(environment.Folder);
+        _spill = RecordLog.Open(
+            Path.Combine(environment.Folder, "spill"),
+            new RecordLogOptions
+            {
+                SegmentBytes = Math.Clamp(config.QueueMaxBytes / 16, 1 << 20, 64 << 20),
+                MinFreeBytes = environment.MinFreeBytes,
+            },
+            environment.Disk, environment.Time);
+        _cursors = new LaneCursors(
+            environment.Folder, config.Lanes, environment.InputLogId, environment.OutputLog, _spill,
+            environment.RawStart, environment.Disk);
+        Lanes = _cursors.Lanes;
+        _underWay = new QueuedBlock?[Lanes];
+        _lastTaken = new Feed[Lanes];
+        _laneRoomBytes = config.QueueMemoryBytes / 2 / Lanes;
+        _feeds[(int)Feed.Raw] = NewLanes(Feed.Raw, Lanes);
+        _feeds[(int)Feed.Outputs] = NewLanes(Feed.Outputs, Lanes);
+        _stored[(int)Feed.Raw] = new StoredFeed(
+            Feed.Raw, _spill, config.Name, environment.InputLogId, _feeds[(int)Feed.Raw]);
+        _stored[(int)Feed.Outputs] = new StoredFeed(
+            Feed.Outputs, environment.OutputLog, config.Name, environment.InputLogId, _feeds[(int)Feed.Outputs]);
+        Restore(environment.OutputLog);
+        (_rawNeededFromLsn, _outputsNeededFromLsn) = Needed();
+    }
+
+    /// <summary>Fixed when the folder was made, whatever the configuration says later.</summary>
+    public int Lanes { get; }
+
+    public string? Failure =>
+        _spill.Failure ?? _stored[(int)Feed.Raw].Failure ?? _stored[(int)Feed.Outputs].Failure;
+
+    public long MemoryBytes
+    {
+        get
+        {
+            var sum = 0L;
+            for (var lane = 0; lane < Lanes; lane++)
+            {
+                sum += _feeds[0][lane].WaitingBytes + _feeds[1][lane].WaitingBytes
+                    + (_underWay[lane]?.SizeBytes ?? 0);
+            }
+            return sum;
+        }
+    }
+
+    /// <summary>Not delivered yet and on disk, in the spill or in the output log.</summary>
+    public long StoredBytes(Feed feed) => _storedBytes[(int)feed];
+
+    /// <summary>Raw samples of the lane up to here are done with, or safe in the spill.</summary>
+    public LogPosition RawResumeAt(int lane) => Of(Feed.Raw, lane).ResumeAt;
+
+    /// <summary>Where the block ended that was under way in the crash, if it has to be rebuilt.</summary>
+    public LogPosition? RawSealAt(int lane)
+    {
+        var positions = Of(Feed.Raw, lane);
+        return positions.MarkedEnd > positions.ResumeAt && positions.MarkedSpill == 0 ? positions.MarkedEnd : null;
+    }
+
+    public LogPosition OutputsResumeAt(int lane) => Of(Feed.Outputs, lane).ResumeAt;
+
+    /// <summary>As of the last <see cref="PublishNeeded"/>: what is released must survive power loss elsewhere first.</summary>
+    public long RawNeededFromLsn => Volatile.Read(ref _rawNeededFromLsn);
+
+    public long OutputsNeededFromLsn => Volatile.Read(ref _outputsNeededFromLsn);
+
+    public long HighestLsn(Feed feed)
+    {
+        var highest = 0L;
+        foreach (var positions in _feeds[(int)feed])
+        {
+            highest = Math.Max(highest, Math.Max(positions.ResumeAt.Lsn, positions.MarkedEnd.Lsn));
+        }
+        return highest;
+    }
+
+    /// <returns>False when the lane is past this block already.</returns>
+    public bool Offer(SealedBlock block, long nowMs)
+    {
+        var positions = Of(block.Feed, block.Lane);
+        if (block.End <= positions.ResumeAt)
+        {
+            return false;
+        }
+        _counters.Queued(block.SampleCount);
+        if (block.Feed == Feed.Outputs)
+        {
+            OfferOutput(block, positions);
+        }
+        else
+        {
+            OfferRaw(block, positions, nowMs);
+        }
+        while (_storedBytes[(int)block.Feed] > _config.QueueMaxBytes && TryDropOldest(block.Feed))
+        {
+        }
+        return true;
+    }
+
+    /// <summary>The feeding log has nothing more for this lane up to here.</summary>
+    public void Passed(Feed feed, int lane, LogPosition upTo) =>
+        Of(feed, lane).Passed(upTo, IsUnderWay(feed, lane));
+
+    public bool HasWork(int lane) => Of(Feed.Raw, lane).HasWork || Of(Feed.Outputs, lane).HasWork;
+
+    /// <summary>The next block of the lane, which is under way from now on; null when there is none or it must be read on.</summary>
+    public QueuedBlock? TryTake(int lane, long nowMs)
+    {
+        for (var turn = 1; turn <= Feeds; turn++)
+        {
+            var feed = (Feed)(((int)_lastTaken[lane] + turn) % Feeds);
+            if (TryLoadHead(lane, feed, nowMs))
+            {
+                _lastTaken[lane] = feed;
+                return _underWay[lane] = Of(feed, lane).Dequeue();
+            }
+        }
+        return null;
+    }
+
+    /// <summary>True for the block that was under way when the process before us ended.</summary>
+    public bool IsPossiblyRepeated(int lane, out bool wasSplit)
+    {
+        var block = _underWay[lane]!;
+        var positions = Of(block.Block.Feed, lane);
+        wasSplit = positions.MarkedAsSplit;
+        return positions.IsMarked(block);
+    }
+
+    /// <summary>On disk before the first byte is sent.</summary>
+    public bool MarkUnderWay(int lane)
+    {
+        var block = _underWay[lane]!;
+        var positions = Of(block.Block.Feed, lane);
+        positions.Mark(block);
+        return _cursors.SaveMark(lane, block.Block.Feed, positions);
+    }
+
+    /// <summary>On disk before the first part is sent.</summary>
+    public void MarkAsSplit(int lane)
+    {
+        var feed = _underWay[lane]!.Block.Feed;
+        var positions = Of(feed, lane);
+        if (!positions.MarkedAsSplit)
+        {
+            positions.MarkAsSplit();
+            _cursors.SaveMark(lane, feed, positions);
+        }
+    }
+
+    public bool IsExpired(QueuedBlock block, long nowMs) =>
+        block.Block.SealedAtMs > 0 && nowMs - block.Block.SealedAtMs > _config.QueueMaxAge.TotalMilliseconds;
+
+    /// <summary>Every sample of the block under way is accounted for; the lane moves on.</summary>
+    public void Finish(int lane)
+    {
+        var block = _underWay[lane]!;
+        var feed = block.Block.Feed;
+        _underWay[lane] = null;
+        Forget(block);
+        var positions = Of(feed, lane);
+        positions.Finished(block);
+        SaveDone(lane, feed, positions);
+    }
+
+    /// <summary>Writes what waits in memory only to the spill.</summary>
+    public bool TrySpillMemory(long nowMs)
+    {
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            var positions = Of(Feed.Raw, lane);
+            if (_underWay[lane] is { Block.Feed: Feed.Raw } block && !TrySpill(block, positions, nowMs))
+            {
+                return false;
+            }
+            foreach (var waiting in positions.Waiting)
+            {
+                if (!TrySpill(waiting, positions, nowMs))
+                {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    /// <summary>What <see cref="PublishNeeded"/> may tell once everything up to now is synced.</summary>
+    public (long Raw, long Outputs) Needed()
+    {
+        var (raw, outputs) = (long.MaxValue, long.MaxValue);
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            raw = Math.Min(raw, NextLsn(Of(Feed.Raw, lane).ResumeAt));
+            outputs = Math.Min(outputs, NextLsn(Of(Feed.Outputs, lane).Done));
+        }
+        return (raw, outputs);
+    }
+
+    /// <summary>Positions that moved without a block, and the ledger.</summary>
+    public void SavePositions()
+    {
+        _cursors.SaveLedger(_counters.Totals());
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            _cursors.SaveDone(lane, Feed.Raw, Of(Feed.Raw, lane));
+            _cursors.SaveDone(lane, Feed.Outputs, Of(Feed.Outputs, lane));
+        }
+    }
+
+    /// <summary>Touches nothing but files: called without the lock.</summary>
+    public bool SyncFiles() => _spill.Sync() & _cursors.Sync();
+
+    public void PublishNeeded((long Raw, long Outputs) needed)
+    {
+        Volatile.Write(ref _rawNeededFromLsn, needed.Raw);
+        Volatile.Write(ref _outputsNeededFromLsn, needed.Outputs);
+        var spill = _spill.NextLsn;
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            var raw = _underWay[lane] is { Block.Feed: Feed.Raw } block ? block : null;
+            spill = Math.Min(spill, Of(Feed.Raw, lane).NeedsStoredFrom(raw));
+        }
+        _spill.ReleaseBefore(spill);
+    }
+
+    public void Dispose()
+    {
+        foreach (var stored in _stored)
+        {
+            stored.Dispose();
+        }
+        _cursors.Dispose();
+        _spill.Dispose();
+        _head.Dispose();
+    }
+
+    private static LaneFeed[] NewLanes(Feed feed, int lanes)
+    {
+        var positions = new LaneFeed[lanes];
+        for (var lane = 0; lane < lanes; lane++)
+        {
+            positions[lane] = new LaneFeed(feed);
+        }
+        return positions;
+    }
+
+    private static long NextLsn(LogPosition position) =>
+        position.Index == int.MaxValue ? position.Lsn + 1 : position.Lsn;
+
+    private LaneFeed Of(Feed feed, int lane) => _feeds[(int)feed][lane];
+
+    private bool IsUnderWay(Feed feed, int lane) => _underWay[lane]?.Block.Feed == feed;
+
+    private void Restore(RecordLog outputLog)
+    {
+        var (spillFrom, spillTo, outputsFrom) = (long.MaxValue, 0L, long.MaxValue);
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            var (raw, outputs) = (Of(Feed.Raw, lane), Of(Feed.Outputs, lane));
+            _cursors.Restore(lane, raw, outputs);
+            spillFrom = Math.Min(spillFrom, raw.SpillDone + 1);
+            spillTo = Math.Max(spillTo, Math.Max(raw.SpillDone, raw.MarkedSpill));
+            outputsFrom = Math.Min(outputsFrom, outputs.Done.Lsn);
+        }
+        // A power loss may have taken records from the ends of the logs whose LSNs we hold as done.
+        _spill.SkipTo(spillTo + 1);
+        outputLog.SkipTo(HighestLsn(Feed.Outputs) + 1);
+        _stored[(int)Feed.Raw].Find(spillFrom);
+        _stored[(int)Feed.Outputs].Find(outputsFrom);
+        var pendingSamples = 0L;
+        for (var feed = 0; feed < Feeds; feed++)
+        {
+            foreach (var positions in _feeds[feed])
+            {
+                pendingSamples += positions.DiskSamples;
+                _storedBytes[feed] += positions.DiskBytes;
+            }
+        }
+        _counters.Restore(_cursors.RestoreLedger(), pendingSamples);
+    }
+
+    private void OfferOutput(SealedBlock block, LaneFeed positions)
+    {
+        _storedBytes[(int)Feed.Outputs] += block.Bytes.Length;
+        if (positions.DiskBlocks == 0 && FitsMemory(block))
+        {
+            positions.Enqueue(new QueuedBlock(block, block.End) { StoredAt = block.End });
+            return;
+        }
+        _stored[(int)Feed.Outputs].Stored(positions, block.End.Lsn);
+        positions.CountOnDisk(block, block.End, block.End);
+    }
+
+    private void OfferRaw(SealedBlock block, LaneFeed positions, long nowMs)
+    {
+        if (!IsSpilling() && FitsMemory(block))
+        {
+            positions.Enqueue(new QueuedBlock(block, block.End));
+            return;
+        }
+        if (!TrySpillMemory(nowMs) || !TryAppend(block, nowMs, out var lsn))
+        {
+            // The log's own guard for free space refuses new samples soon; until then these are the ones that go.
+            _counters.Dropped(DropReason.DiskError, block.SampleCount);
+            positions.Passed(block.End, IsUnderWay(Feed.Raw, block.Lane));
+            return;
+        }
+        _stored[(int)Feed.Raw].Stored(positions, lsn);
+        positions.CountOnDisk(block, new LogPosition(lsn, 0), block.End);
+    }
+
+    private bool IsSpilling()
+    {
+        foreach (var positions in _feeds[(int)Feed.Raw])
+        {
+            if (positions.DiskBlocks > 0)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private bool FitsMemory(SealedBlock block)
+    {
+        var used = MemoryBytes;
+        return used == 0 || used + block.Bytes.Length <= _config.QueueMemoryBytes;
+    }
+
+    private bool TrySpill(QueuedBlock block, LaneFeed positions, long nowMs)
+    {
+        if (block.StoredAt != default)
+        {
+            return true;
+        }
+        if (!TryAppend(block.Block, nowMs, out var lsn))
+        {
+            return false;
+        }
+        block.StoredAt = new LogPosition(lsn, 0);
+        positions.MarkStored(block);
+        return true;
+    }
+
+    private bool TryAppend(SealedBlock block, long nowMs, out long lsn)
+    {
+        var stored = new StoredBlock(block, _inputLogId, Refusal.None, 0, "", 0);
+        stored.WriteHead(_head);
+        var outcome = _spill.Append(stored.RecordHeader(nowMs), _head.Written.Span, block.Bytes.Span, out lsn);
+        if (outcome != AppendOutcome.Written)
+        {
+            return false;
+        }
+        _storedBytes[(int)Feed.Raw] += block.Bytes.Length;
+        return true;
+    }
+
+    /// <summary>Brings the next block of the lane that is not too old into memory.</summary>
+    private bool TryLoadHead(int lane, Feed feed, long nowMs)
+    {
+        var positions = Of(feed, lane);
+        while (positions.HasWork)
+        {
+            if (!TryLoad(lane, feed))
+            {
+                return false;
+            }
+            if (!positions.Waiting.TryPeek(out var head))
+            {
+                continue;
+            }
+            if (!IsExpired(head, nowMs))
+            {
+                return true;
+            }
+            DropHead(lane, feed, DropReason.QueueAge);
+        }
+        return false;
+    }
+
+    private bool TryLoad(int lane, Feed feed)
+    {
+        var positions = Of(feed, lane);
+        if (positions.Waiting.Count > 0)
+        {
+            return true;
+        }
+        if (!_stored[(int)feed].TryRefill(lane, HasRoom))
+        {
+            return false;
+        }
+        if (positions.Waiting.Count == 0)
+        {
+            // The log has been read to its end: the rest was damaged, or cut off by the log's own bound.
+            var (samples, sizeBytes) = positions.LoseUnread(IsUnderWay(feed, lane));
+            _storedBytes[(int)feed] -= sizeBytes;
+            _counters.Dropped(DropReason.LostOnDisk, samples);
+            SaveDone(lane, feed, positions);
+        }
+        return true;
+    }
+
+    private bool HasRoom(LaneFeed positions) =>
+        positions.WaitingBytes < _laneRoomBytes && MemoryBytes < _config.QueueMemoryBytes;
+
+    private bool TryDropOldest(Feed feed)
+    {
+        var oldest = -1;
+        LogPosition oldestAt = default;
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            var positions = Of(feed, lane);
+            if (positions.HasWork && TryLoad(lane, feed) && positions.Waiting.TryPeek(out var head)
+                && head.StoredAt != default && (oldest < 0 || head.StoredAt < oldestAt))
+            {
+                (oldest, oldestAt) = (lane, head.StoredAt);
+            }
+        }
+        if (oldest < 0)
+        {
+            return false;
+        }
+        DropHead(oldest, feed, DropReason.QueueFull);
+        return true;
+    }
+
+    private void DropHead(int lane, Feed feed, DropReason reason)
+    {
+        var positions = Of(feed, lane);
+        var block = positions.Dequeue();
+        Forget(block);
+        _counters.Dropped(reason, block.Block.SampleCount);
+        positions.Dropped(block, IsUnderWay(feed, lane));
+        SaveDone(lane, feed, positions);
+    }
+
+    private void Forget(QueuedBlock block)
+    {
+        if (block.StoredAt != default)
+        {
+            _storedBytes[(int)block.Block.Feed] -= block.SizeBytes;
+        }
+    }
+
+    private void SaveDone(int lane, Feed feed, LaneFeed positions)
+    {
+        _cursors.SaveLedger(_counters.Totals());
+        _cursors.SaveDone(lane, feed, positions);
+    }
+}
