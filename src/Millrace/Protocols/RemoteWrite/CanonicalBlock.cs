@@ -43,8 +43,8 @@ internal readonly record struct BlockCounts(
 }
 
 /// <summary>
-/// A block as <c>BlockBuilder</c> writes it, decompressed and indexed: what the cold paths (another protocol, a split,
-/// a cut by time) work on. Blocks come back from disk, so nothing in them is believed. In a TimeSeries the
+/// A block as <c>BlockBuilder</c> writes it, decompressed and indexed: what the cold paths work on that write it
+/// in another protocol. Blocks come back from disk, so nothing in them is believed. In a TimeSeries the
 /// labels stand before everything else. The buffers are used again for the next block.
 /// </summary>
 internal sealed class CanonicalBlock(int maxDecodedBytes)
@@ -72,7 +72,7 @@ internal sealed class CanonicalBlock(int maxDecodedBytes)
         {
             return false;
         }
-        var reader = new WireReader(Bytes);
+        var reader = new FieldReader(Bytes);
         for (var start = 0; reader.NextField(out var tag); start = reader.Position)
         {
             switch (tag)
@@ -114,22 +114,19 @@ internal sealed class CanonicalBlock(int maxDecodedBytes)
         return true;
     }
 
-    public BlockCounts Count(int fromEntry, int toEntry)
+    public BlockCounts Count()
     {
         var counts = BlockCounts.None;
-        foreach (ref readonly var entry in Entries[fromEntry..toEntry])
+        foreach (ref readonly var field in CollectionsMarshal.AsSpan(_fields))
         {
-            foreach (ref readonly var field in FieldsOf(entry))
-            {
-                counts = counts.With(field);
-            }
+            counts = counts.With(field);
         }
         return counts;
     }
 
     private bool TryIndexSeries(int start, int messageStart, int end)
     {
-        var reader = new WireReader(Bytes, messageStart, end);
+        var reader = new FieldReader(Bytes, messageStart, end);
         var firstField = _fields.Count;
         var labelsEnd = messageStart;
         while (reader.NextField(out var tag))

@@ -2,9 +2,6 @@ using Millrace.Protocols.Compression;
 
 namespace Millrace.Protocols.RemoteWrite;
 
-/// <summary>A part of a block, itself a block.</summary>
-internal readonly record struct BlockPart(byte[] Bytes, BlockCounts Counts);
-
 /// <summary>
 /// From the form in which blocks are kept (a snappy-compressed remote write 1.0 request, with start timestamps where
 /// they are known) to what a backend wants. Pure functions of the block: a block that is sent again is the same bytes.
@@ -67,7 +64,7 @@ internal sealed class RemoteWriteTranscoder(int maxDecodedBytes = RemoteWriteTra
         {
             return false;
         }
-        var rewritten = Rewrite(long.MinValue, long.MaxValue, keepStartTimestamps: false, out _);
+        var rewritten = WithoutStartTimestamps();
         if (rewritten.SequenceEqual(_block.Bytes))
         {
             OutputBuffer.Ensure(ref body, block.Length);
@@ -87,80 +84,13 @@ internal sealed class RemoteWriteTranscoder(int maxDecodedBytes = RemoteWriteTra
         {
             return false;
         }
-        counts = _block.Count(0, _block.Entries.Length);
+        counts = _block.Count();
         return true;
     }
 
-    /// <summary>
-    /// Two blocks that are this one, one behind the other. Parts between different series where there are any, else
-    /// between the samples of the only one. False also when there is nothing to part.
-    /// </summary>
-    public bool TrySplit(ReadOnlySpan<byte> block, out BlockPart first, out BlockPart second)
+    /// <summary>The request again, valid until the next call.</summary>
+    private ReadOnlySpan<byte> WithoutStartTimestamps()
     {
-        first = second = default;
-        if (!_block.TryRead(block) || _block.Entries.Length < 2)
-        {
-            return false;
-        }
-        var entries = _block.Entries;
-        var middle = FindSeam();
-        var bytes = _block.Bytes;
-        first = new BlockPart(Encode(bytes[..entries[middle].Start]), _block.Count(0, middle));
-        second = new BlockPart(Encode(bytes[entries[middle].Start..]), _block.Count(middle, entries.Length));
-        return true;
-    }
-
-    /// <summary>
-    /// The block without what lies outside a span of time, both ends of which are inside. It may be left with nothing.
-    /// </summary>
-    public bool TryKeep(ReadOnlySpan<byte> block, long fromMs, long toMs, out BlockPart kept)
-    {
-        kept = default;
-        if (!_block.TryRead(block))
-        {
-            return false;
-        }
-        var rewritten = Rewrite(fromMs, toMs, keepStartTimestamps: true, out var counts);
-        kept = new BlockPart(Encode(rewritten), counts);
-        return true;
-    }
-
-    private static byte[] Encode(ReadOnlySpan<byte> request)
-    {
-        var target = new byte[Snappy.MaxEncodedLength(request.Length)];
-        return target.AsSpan(0, Snappy.Encode(request, target)).ToArray();
-    }
-
-    /// <summary>The entry nearest to the middle whose labels differ from those before it; the middle if none does.</summary>
-    private int FindSeam()
-    {
-        var entries = _block.Entries;
-        var middle = entries.Length / 2;
-        for (var distance = 0; distance <= middle; distance++)
-        {
-            if (IsSeam(middle - distance))
-            {
-                return middle - distance;
-            }
-            if (IsSeam(middle + distance))
-            {
-                return middle + distance;
-            }
-        }
-        return middle;
-    }
-
-    private bool IsSeam(int index)
-    {
-        var entries = _block.Entries;
-        return index > 0 && index < entries.Length
-            && !_block.LabelsOf(entries[index - 1]).SequenceEqual(_block.LabelsOf(entries[index]));
-    }
-
-    /// <summary>The request again, with fewer fields. Valid until the next call.</summary>
-    private ReadOnlySpan<byte> Rewrite(long fromMs, long toMs, bool keepStartTimestamps, out BlockCounts counts)
-    {
-        counts = BlockCounts.None;
         // A message only gets shorter, so its length takes no more bytes than before.
         OutputBuffer.Ensure(ref _rewritten, _block.Bytes.Length);
         var used = 0;
@@ -176,46 +106,29 @@ internal sealed class RemoteWriteTranscoder(int maxDecodedBytes = RemoteWriteTra
             var roomForHead = entry.LabelsStart - entry.Start;
             var message = new WireWriter(_rewritten.AsSpan(used + roomForHead));
             message.WriteRaw(_block.LabelsOf(entry));
-            var labelsBytes = message.Position;
             foreach (ref readonly var field in _block.FieldsOf(entry))
             {
-                if (IsKept(field, fromMs, toMs))
-                {
-                    WriteField(ref message, field, keepStartTimestamps);
-                    counts = counts.With(field);
-                }
+                WriteField(ref message, field);
             }
-            if (message.Position > labelsBytes)
-            {
-                var head = new WireWriter(_rewritten.AsSpan(used));
-                head.WriteHead(V1Wire.RequestSeries, message.Position);
-                _rewritten.AsSpan(used + roomForHead, message.Position)
-                    .CopyTo(_rewritten.AsSpan(used + head.Position));
-                used += head.Position + message.Position;
-            }
+            var head = new WireWriter(_rewritten.AsSpan(used));
+            head.WriteHead(V1Wire.RequestSeries, message.Position);
+            _rewritten.AsSpan(used + roomForHead, message.Position).CopyTo(_rewritten.AsSpan(used + head.Position));
+            used += head.Position + message.Position;
         }
         return _rewritten.AsSpan(0, used);
     }
 
-    /// <summary>An exemplar without a time belongs to whatever stands around it.</summary>
-    private static bool IsKept(in BlockField field, long fromMs, long toMs) =>
-        (field.TimestampMs >= fromMs && field.TimestampMs <= toMs)
-        || (field.Kind == BlockFieldKind.Exemplar && field.TimestampMs == 0);
-
-    private void WriteField(ref WireWriter writer, in BlockField field, bool keepStartTimestamps)
+    private void WriteField(ref WireWriter writer, in BlockField field)
     {
         var message = _block.Bytes[field.Start..field.End];
-        var (tag, startTag) = field.Kind switch
+        if (field.Kind == BlockFieldKind.Exemplar)
         {
-            BlockFieldKind.Sample => (V1Wire.SeriesSample, V1Wire.SampleStartTimestamp),
-            BlockFieldKind.Histogram => (V1Wire.SeriesHistogram, V1Wire.HistogramStartTimestamp),
-            _ => (V1Wire.SeriesExemplar, 0u),
-        };
-        if (keepStartTimestamps || startTag == 0)
-        {
-            writer.WriteBytes(tag, message);
+            writer.WriteBytes(V1Wire.SeriesExemplar, message);
             return;
         }
+        var (tag, startTag) = field.Kind == BlockFieldKind.Sample
+            ? (V1Wire.SeriesSample, V1Wire.SampleStartTimestamp)
+            : (V1Wire.SeriesHistogram, V1Wire.HistogramStartTimestamp);
         writer.WriteHead(tag, CopyWithout(message, startTag, default));
         writer.Advance(CopyWithout(message, startTag, writer.Rest));
     }
@@ -224,7 +137,7 @@ internal sealed class RemoteWriteTranscoder(int maxDecodedBytes = RemoteWriteTra
     private static int CopyWithout(ReadOnlySpan<byte> message, uint unwantedTag, Span<byte> target)
     {
         var copied = 0;
-        var reader = new WireReader(message);
+        var reader = new FieldReader(message);
         for (var start = 0; reader.NextField(out var tag); start = reader.Position)
         {
             reader.Skip(tag);

@@ -151,7 +151,7 @@ internal sealed class RemoteWriteV2Writer
     private bool TryReadLabels(ReadOnlySpan<byte> labels, out int nameRef)
     {
         nameRef = 0;
-        var reader = new WireReader(labels);
+        var reader = new FieldReader(labels);
         while (reader.NextField(out var tag))
         {
             if (tag != V1Wire.SeriesLabel || !TryReadLabel(reader.ReadBytes(), out var name, out var value))
@@ -172,7 +172,7 @@ internal sealed class RemoteWriteV2Writer
         ReadOnlySpan<byte> label, out ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {
         name = value = default;
-        var reader = new WireReader(label);
+        var reader = new FieldReader(label);
         while (reader.NextField(out var tag))
         {
             switch (tag)
@@ -216,7 +216,7 @@ internal sealed class RemoteWriteV2Writer
     {
         var value = 0.0;
         var timestampMs = 0L;
-        var reader = new WireReader(exemplar);
+        var reader = new FieldReader(exemplar);
         for (var start = 0; reader.NextField(out var tag); start = reader.Position)
         {
             switch (tag)
