@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Text;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
@@ -226,6 +227,10 @@ internal sealed class BlockBuilder
         _exemplars++;
         return AddResult.Added;
     }
+
+    public AddResult AddMetadata(MetricMetadata metadata) => AddMetadata(
+        Encoding.UTF8.GetBytes(metadata.Family), metadata.Type,
+        Encoding.UTF8.GetBytes(metadata.Help), Encoding.UTF8.GetBytes(metadata.Unit));
 
     public AddResult AddMetadata(
         ReadOnlySpan<byte> family, MetricType type, ReadOnlySpan<byte> help, ReadOnlySpan<byte> unit)
