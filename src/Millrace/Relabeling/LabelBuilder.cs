@@ -92,6 +92,7 @@ internal sealed class LabelBuilder
         Truncate(kept);
     }
 
+    /// <summary>The labels as a set, without those that have no value or, in vmagent's dialect, no name.</summary>
     public LabelSet ToLabelSet()
     {
         SortAndClean();
@@ -108,9 +109,9 @@ internal sealed class LabelBuilder
 
     internal void Set(string name, string value)
     {
-        if (name.Length == 0)
+        if (name.Length == 0 && _dialect == RelabelDialect.Prometheus)
         {
-            return;
+            return; // vmagent keeps it until the end, where it goes like an empty value
         }
         var index = IndexOf(name);
         if (_dialect == RelabelDialect.VmAgent)
@@ -146,6 +147,17 @@ internal sealed class LabelBuilder
     {
         var index = IndexOf(name);
         Set(name, index >= 0 && value.SequenceEqual(_labels[index].Value) ? _labels[index].Value : value.ToString());
+    }
+
+    /// <summary>As <see cref="ToLabelSet"/>, in the middle of a run: order and empty labels stay as they are.</summary>
+    internal LabelSet Peek()
+    {
+        var seen = new LabelBuilder();
+        foreach (var label in Labels)
+        {
+            seen.Append(label.Name, label.Value);
+        }
+        return seen.ToLabelSet();
     }
 
     /// <summary>A copy of the labels that later changes do not reach; the next copy overwrites it.</summary>
