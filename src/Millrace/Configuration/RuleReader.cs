@@ -243,7 +243,8 @@ internal sealed class RuleReader
     }
 
     private void ReportUnavailable(string output) => _reader.Report("outputs",
-        $"output \"{output}\" is not available in this version: remove it, or keep the rule in vmagent; available are {string.Join(", ", AvailableOutputs)}");
+        $"output \"{output}\" is not available in this version: remove it, or keep the rule in vmagent; "
+            + $"available are {string.Join(", ", AvailableOutputs)}");
 
     private bool ReadKeepMetricNames(IReadOnlyList<string> outputs)
     {
