@@ -33,14 +33,15 @@ internal static class ConvertCommand
         };
         var command = new Command("vmagent", "Convert vmagent's rule files and command line.") { words };
         command.SetAction(parsed => Finish(
-            new VmAgentConverter(ConfigLoader.ReadFile).Convert(parsed.GetValue(words)!), parsed.InvocationConfiguration));
+            new VmAgentConverter(ConfigLoader.ReadFile).Convert(parsed.GetValue(words)!),
+            parsed.InvocationConfiguration));
         return command;
     }
 
     private static Command CreateStreamMetricsRoute()
     {
         var files = new Argument<string[]>("FILE") { Arity = ArgumentArity.OneOrMore };
-        var command = new Command("stream-metrics-route", "Convert configuration files of stream-metrics-route.") { files };
+        var command = new Command("stream-metrics-route", "Convert stream-metrics-route's files.") { files };
         command.SetAction(parsed => Finish(
             new StreamMetricsRouteConverter(ConfigLoader.ReadFile).Convert(parsed.GetValue(files)!),
             parsed.InvocationConfiguration));

@@ -47,7 +47,8 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
     }
 
     /// <summary>A selector of a loaded configuration, which the loader has parsed before.</summary>
-    public static SeriesSelector Parsed(string selector) => SeriesSelector.TryParse(selector, out var parsed, out var error)
+    public static SeriesSelector Parsed(string selector) =>
+        SeriesSelector.TryParse(selector, out var parsed, out var error)
         ? parsed
         : throw new InvalidOperationException($"The loader let the selector \"{selector}\" pass: {error}");
 
@@ -78,8 +79,11 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         }
     }
 
-    /// <summary>Whether the rule's selector matches; what its relabeling drops counts as matched, as in vmagent.</summary>
-    private bool ExplainRule(int index, AggregationRuleConfig rule, LabelSet series, List<DestinationConfig> destinations)
+    /// <summary>
+    /// Whether the rule's selector matches; what its relabeling drops counts as matched, as in vmagent.
+    /// </summary>
+    private bool ExplainRule(int index, AggregationRuleConfig rule, LabelSet series,
+        List<DestinationConfig> destinations)
     {
         var name = rule.Name.Length == 0 ? $"rule #{index}" : $"rule #{index} \"{rule.Name}\"";
         var matching = rule.Match?.FirstOrDefault(text => Parsed(text).Matches(series));

@@ -142,8 +142,8 @@ internal sealed class StreamMetricsRouteConverter(Func<string, string?> readFile
                 destination.Add(4, $"# hash_labels.labels, which choose the node: {string.Join(", ", labels)}");
             }
         }
-        Comment(_destinations, $"Router {name}: {(type == "kafka" ? "Kafka" : "a sharded destination")} is not available "
-            + "in this version.", destination);
+        Comment(_destinations, $"Router {name}: {(type == "kafka" ? "Kafka" : "a sharded destination")} is not "
+            + "available in this version.", destination);
     }
 
     private static void Comment(YamlLines lines, string reason, YamlLines section)
@@ -155,7 +155,9 @@ internal sealed class StreamMetricsRouteConverter(Func<string, string?> readFile
         }
     }
 
-    /// <summary>The router's name in the letters that a destination may have; numbered where two would be one.</summary>
+    /// <summary>
+    /// The router's name in the letters that a destination may have; numbered where two would be one.
+    /// </summary>
     private string UniqueName(string? written, int index)
     {
         var letters = (written ?? "").ToCharArray();

@@ -49,8 +49,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         var routes = new YamlLines();
         if (isPerUrl && globalNames.Count > 0)
         {
-            _notes.Add("vmagent aggregates the outputs of global rules again by the rules of each URL, and takes from the "
-                + "URLs what global rules matched; here both levels see the input");
+            _notes.Add("vmagent aggregates the outputs of global rules again by the rules of each URL, and takes from "
+                + "the URLs what global rules matched; here both levels see the input");
             WriteRoute(routes, "global", globalNames, false, true, null, []);
         }
         for (var i = 0; i < Math.Max(1, urls.Count); i++)
@@ -59,7 +59,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
         if (!isPerUrl)
         {
-            WriteRoute(routes, "default", null, _flags.Flag(Global + "keepInput"), _flags.Flag(Global + "dropInput"), null, []);
+            WriteRoute(routes, "default", null, _flags.Flag(Global + "keepInput"), _flags.Flag(Global + "dropInput"),
+                null, []);
         }
         WriteSections(isPerUrl, routes, destinations);
         return new Conversion(_lines.ToString(), _problems);
@@ -78,8 +79,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         body.AddList(0, "relabel_configs", ReadRelabeling(_flags.One("remoteWrite.relabelConfig")));
         if (_rules.HasRules)
         {
-            body.Add(0, "# Windows go by the samples' own time (vmagent's enable_windows). vmagent's default is the time of");
-            body.Add(0, "# arrival: write \"time: arrival\" into a rule to keep that.");
+            body.Add(0, "# Windows go by the samples' own time (vmagent's enable_windows). vmagent's default is the");
+            body.Add(0, "# time of arrival: write \"time: arrival\" into a rule to keep that.");
             body.Add(0, "aggregation:");
             body.Add(2, "rules:");
             body.Add(0, _rules.ToString().TrimEnd('\n'));
@@ -144,7 +145,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
     }
 
-    private void WriteUrl(int index, IReadOnlyList<string> urls, bool isPerUrl, YamlLines destinations, YamlLines routes)
+    private void WriteUrl(int index, IReadOnlyList<string> urls, bool isPerUrl, YamlLines destinations,
+        YamlLines routes)
     {
         var name = urls.Count > 1 ? string.Create(CultureInfo.InvariantCulture, $"storage-{index + 1}") : "storage";
         var relabeling = ReadRelabeling(_flags.At("remoteWrite.urlRelabelConfig", index));
@@ -162,7 +164,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
             WriteRoute(routes, name, names, _flags.FlagAt(PerUrl + "keepInput", index),
                 _flags.FlagAt(PerUrl + "dropInput", index), name, hasRules ? relabeling : []);
         }
-        WriteDestination(destinations, name, index < urls.Count ? urls[index] : null, index, hasRules ? [] : relabeling);
+        WriteDestination(destinations, name, index < urls.Count ? urls[index] : null, index,
+            hasRules ? [] : relabeling);
     }
 
     private static void WriteRoute(YamlLines lines, string name, List<string>? rules, bool keepsInput, bool dropsInput,
@@ -306,8 +309,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
         if (root is not null and not { Kind: ConfigNodeKind.Sequence or ConfigNodeKind.Null })
         {
-            problems.Add(new ConfigProblem(file, root.Line, "", $"must be a list of rules, but {root.Describe()} stands "
-                + "here: name a file of vmagent's"));
+            problems.Add(new ConfigProblem(file, root.Line, "", $"must be a list of rules, but {root.Describe()} "
+                + "stands here: name a file of vmagent's"));
         }
         _problems.AddRange(problems);
         return root;
@@ -318,7 +321,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         var text = readFile(file);
         if (text is null)
         {
-            _problems.Add(new ConfigProblem(file, 1, "", $"file \"{file}\" cannot be read: check its name and permissions"));
+            _problems.Add(new ConfigProblem(file, 1, "", $"file \"{file}\" cannot be read: check its name and "
+                + "permissions"));
         }
         return text ?? "";
     }
@@ -331,11 +335,9 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         {
             words.RemoveAt(0);
         }
-        return words is [{ Length: > 1 } first, ..] && first[0] == '-' && char.IsAsciiLetter(first.TrimStart('-') is [var c, ..]
-            ? c
-            : '-')
-            ? words
-            : null;
+        var isFlag = words.Count > 0 && words[0].StartsWith('-') && words[0].TrimStart('-') is [var c, ..]
+            && char.IsAsciiLetter(c);
+        return isFlag ? words : null;
     }
 
     private static string? Duration(string? text) =>

@@ -11,8 +11,8 @@ internal sealed class VmAgentFlags
     private static readonly string[] Booleans =
     [
         "disableOnDiskQueue", "dropInput", "dropSamplesOnOverload", "dryRun", "enableMetadata", "enableWindows",
-        "forcePromProto", "forceVMProto", "ignoreOldSamples", "keepDanglingQueues", "keepInput", "shardByURL", "showURL",
-        "sortLabels", "tlsInsecureSkipVerify", "usePromCompatibleNaming",
+        "forcePromProto", "forceVMProto", "ignoreOldSamples", "keepDanglingQueues", "keepInput", "shardByURL",
+        "showURL", "sortLabels", "tlsInsecureSkipVerify", "usePromCompatibleNaming",
     ];
 
     /// <summary>Flags whose value is one text, commas and all.</summary>
@@ -71,7 +71,9 @@ internal sealed class VmAgentFlags
 
     public bool Flag(string name) => IsTrue(One(name));
 
-    /// <summary>The value for the URL at the index: a single value stands for all, an empty one for the default.</summary>
+    /// <summary>
+    /// The value for the URL at the index: a single value stands for all, an empty one for the default.
+    /// </summary>
     public string? At(string name, int index)
     {
         var values = All(name);

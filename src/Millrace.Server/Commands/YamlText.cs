@@ -126,6 +126,7 @@ internal static partial class YamlText
     private static partial Regex PlainText();
 
     /// <summary>What YAML would not read as text.</summary>
-    [GeneratedRegex(@"\A([yn]|yes|no|on|off|true|false|null|[+-]?\.?[0-9][0-9_.:xa-f+-]*|\.(inf|nan))\z", RegexOptions.IgnoreCase)]
+    [GeneratedRegex(@"\A([yn]|yes|no|on|off|true|false|null|[+-]?\.?[0-9][0-9_.:xa-f+-]*|\.(inf|nan))\z",
+        RegexOptions.IgnoreCase)]
     private static partial Regex Meaning();
 }

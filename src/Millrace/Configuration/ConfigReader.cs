@@ -44,7 +44,8 @@ internal sealed class ConfigReader
         _node = node ?? ConfigNode.NullAt(1);
         if (_node.Kind is ConfigNodeKind.Scalar or ConfigNodeKind.Sequence)
         {
-            context.Report(_node.Line, path, $"must be a mapping of keys to values, but {_node.Describe()} stands here");
+            context.Report(_node.Line, path, $"must be a mapping of keys to values, but {_node.Describe()} stands "
+                + "here");
         }
     }
 
@@ -294,7 +295,9 @@ internal sealed class ConfigReader
     private static string Plain(string key) =>
         key.Replace("_", "", StringComparison.Ordinal).Replace("-", "", StringComparison.Ordinal).ToLowerInvariant();
 
-    /// <summary>Levenshtein's: insertions, deletions and replacements. Long words are cut, they are no typing errors.</summary>
+    /// <summary>
+    /// Levenshtein's: insertions, deletions and replacements. Long words are cut, they are no typing errors.
+    /// </summary>
     private static int Distance(string a, string b)
     {
         a = a.Length > 64 ? a[..64] : a;

@@ -13,7 +13,8 @@ public partial class DocumentationTests
     {
         var known = new SortedSet<string>(StringComparer.Ordinal);
         var sources = new ConfigSources(_ => null, FullConfig.Files.GetValueOrDefault, _ => []);
-        ConfigLoader.LoadText("/etc/millrace/millrace.yml", FullConfig.Text, sources, [], known).Problems.ShouldBeEmpty();
+        ConfigLoader.LoadText("/etc/millrace/millrace.yml", FullConfig.Text, sources, [],
+            known).Problems.ShouldBeEmpty();
         Rows().Select(r => r.Key).ShouldBeUnique();
         // Relabel rules and time windows are documented once; a section is documented by its keys.
         known.Select(key => Regex.Replace(key, @"^.*relabel_configs\[\]", "relabel_configs[]"))
@@ -29,7 +30,8 @@ public partial class DocumentationTests
     {
         var defaults = LoadedConfig.Good(LoadedConfig.Destination);
         var checkedKeys = 0;
-        foreach (var (key, value) in Rows().Where(r => r.Default.Length > 0 && !r.Key.Contains("[]", StringComparison.Ordinal)))
+        foreach (var (key, value) in Rows().Where(r => r.Default.Length > 0 && !r.Key.Contains("[]",
+            StringComparison.Ordinal)))
         {
             var text = key.Split('.').Reverse().Aggregate(value, (inner, part) => $"{{{part}: {inner}}}")[1..^1];
             var config = LoadedConfig.Good(text + "\n" + LoadedConfig.Destination);
@@ -45,7 +47,8 @@ public partial class DocumentationTests
     [Fact]
     public void Documented_defaults_of_destinations_routes_and_rules_are_the_defaults()
     {
-        const string Base = "aggregation: {rules: [{interval: 1m, outputs: [max]RULE}]}\nroutes: [{to: [storage]ROUTE}]\n"
+        const string Base = "aggregation: {rules: [{interval: 1m, outputs: [max]RULE}]}\nroutes: [{to: "
+            + "[storage]ROUTE}]\n"
             + "destinations: [{name: storageDESTINATION, remote_write: {url: 'http://a/'REMOTE}, queue: {QUEUE}}]\n";
         var defaults = LoadedConfig.Good(Filled("", ""));
         foreach (var (key, value) in Rows().Where(r => r.Default.Length > 0))
@@ -80,7 +83,8 @@ public partial class DocumentationTests
     [Fact]
     public void Each_command_is_documented()
     {
-        var commands = CommandLineRoot.Create(ServeCommand.NotBuiltYet).Subcommands.Select(c => $"## millrace {c.Name}");
+        var commands = CommandLineRoot.Create(ServeCommand.NotBuiltYet).Subcommands.Select(
+            c => $"## millrace {c.Name}");
         Heading().Matches(Text("commands.md")).Select(m => m.Value).ShouldBe(commands, ignoreOrder: true);
     }
 

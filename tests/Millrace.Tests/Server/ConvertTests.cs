@@ -56,9 +56,12 @@ public sealed class ConvertTests : IDisposable
     [Fact]
     public async Task Flags_of_the_global_level_become_one_route_and_defaults_of_its_rules()
     {
-        var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write", "-remoteWrite.url=http://b/write",
-            $"-streamAggr.config={_run.File("rules.yml", Rules)}", "-streamAggr.keepInput", "--streamAggr.dropInput=true",
-            "-streamAggr.dropInputLabels=replica,zone", "-streamAggr.ignoreOldSamples", "-streamAggr.ignoreFirstIntervals", "2",
+        var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write",
+            "-remoteWrite.url=http://b/write",
+            $"-streamAggr.config={_run.File("rules.yml", Rules)}", "-streamAggr.keepInput",
+                "--streamAggr.dropInput=true",
+            "-streamAggr.dropInputLabels=replica,zone", "-streamAggr.ignoreOldSamples",
+                "-streamAggr.ignoreFirstIntervals", "2",
             "-streamAggr.enableWindows=false", "-remoteWrite.showURL");
         var route = config.Routes.ShouldHaveSingleItem();
         (route.KeepInput, route.DropInput, route.To).ShouldBe((true, true, null));
@@ -77,7 +80,8 @@ public sealed class ConvertTests : IDisposable
     {
         var relabeling = _run.File("relabel.yml", "- {source_labels: [a], target_label: b}\n");
         var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write,http://b/write",
-            $"-remoteWrite.streamAggr.config=,{_run.File("rules.yml", Rules)}", "-remoteWrite.streamAggr.keepInput=false,true",
+            $"-remoteWrite.streamAggr.config=,{_run.File("rules.yml", Rules)}",
+                "-remoteWrite.streamAggr.keepInput=false,true",
             "-remoteWrite.streamAggr.dropInputLabels=,x^^y", $"-remoteWrite.urlRelabelConfig={relabeling}");
         config.AllMatchingRoutes.ShouldBeTrue();
         config.Routes.Select(r => (r.Name, r.Aggregate, r.KeepInput)).ShouldBe(
