@@ -5,5 +5,5 @@ namespace Millrace.Server;
 internal static class Program
 {
     public static Task<int> Main(string[] args) =>
-        CommandLineRoot.RunAsync(args, Console.Out, Console.Error, ServeCommand.NotBuiltYet);
+        CommandLineRoot.RunAsync(args, Console.Out, Console.Error, Gateway.RunAsync);
 }

@@ -12,7 +12,8 @@ internal static class ServeCommand
     private const string DefaultName = "default-config.yml";
 
     /// <summary>Runs the gateway until the token is cancelled; the result is the exit code.</summary>
-    public delegate Task<int> Run(MillraceConfig config, bool demo, CancellationToken cancellationToken);
+    public delegate Task<int> Run(
+        MillraceConfig config, Func<ConfigLoadResult> reload, bool demo, CancellationToken cancellationToken);
 
     public static Command Create(Run run)
     {
@@ -26,12 +27,13 @@ internal static class ServeCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var error = parsed.InvocationConfiguration.Error;
-            var config = parsed.GetValue(configFile) is { } file
-                ? CommandLineRoot.Load(file, error)
-                : LoadDefault(error);
-            return config is null
-                ? ExitCode.Usage
-                : await run(config, parsed.GetValue(demo), cancellationToken);
+            var file = parsed.GetValue(configFile);
+            ConfigLoadResult Load() => file is null ? LoadDefault() : ConfigLoader.LoadFile(file);
+            var loaded = Load();
+            CommandLineRoot.WriteProblems(loaded.Problems, error);
+            return loaded.Config is { } config
+                ? await run(config, Load, parsed.GetValue(demo), cancellationToken)
+                : ExitCode.Usage;
         });
         return command;
     }
@@ -45,17 +47,7 @@ internal static class ServeCommand
         return reader.ReadToEnd();
     }
 
-    public static async Task<int> NotBuiltYet(MillraceConfig config, bool demo, CancellationToken cancellationToken)
-    {
-        await Console.Error.WriteLineAsync("This build has no gateway.");
-        return ExitCode.Failure;
-    }
-
-    private static MillraceConfig? LoadDefault(TextWriter error)
-    {
-        var result = ConfigLoader.Load(DefaultName, Environment.GetEnvironmentVariable,
+    private static ConfigLoadResult LoadDefault() =>
+        ConfigLoader.Load(DefaultName, Environment.GetEnvironmentVariable,
             file => file == DefaultName ? DefaultText() : null);
-        CommandLineRoot.WriteProblems(result.Problems, error);
-        return result.Config;
-    }
 }
