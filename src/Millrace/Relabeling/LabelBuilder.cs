@@ -24,7 +24,9 @@ internal sealed class LabelBuilder
 
     public LabelBuilder(LabelSet labels) => Reset(labels);
 
-    /// <summary>The labels in the order the rules see. After a run: sorted, without empty values or repeated names.</summary>
+    /// <summary>
+    /// The labels in the order the rules see. After a run: sorted, without empty values or repeated names.
+    /// </summary>
     public ReadOnlySpan<Label> Labels => _labels.AsSpan(0, _count);
 
     public int Count => _count;
@@ -96,7 +98,7 @@ internal sealed class LabelBuilder
     public LabelSet ToLabelSet()
     {
         SortAndClean();
-        return LabelSet.From(Labels.ToArray());
+        return LabelSet.FromSorted(Labels);
     }
 
     /// <summary>Prepares for a run: sorted, clean, and nothing set yet.</summary>
@@ -142,7 +144,9 @@ internal sealed class LabelBuilder
         }
     }
 
-    /// <summary>Sets a value that stands in a buffer; an equal value that is there already is not built again.</summary>
+    /// <summary>
+    /// Sets a value that stands in a buffer; an equal value that is there already is not built again.
+    /// </summary>
     internal void Set(string name, ReadOnlySpan<char> value)
     {
         var index = IndexOf(name);

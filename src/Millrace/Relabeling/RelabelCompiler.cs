@@ -41,7 +41,8 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
             ["drop_metrics"] = RelabelAction.DropMetrics,
         }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
-    private static readonly GoRegex AnyText = Known(GoRegex.TryCreateAnchored(DefaultRegex, out var regex, out _), regex);
+    private static readonly GoRegex AnyText =
+        Known(GoRegex.TryCreateAnchored(DefaultRegex, out var regex, out _), regex);
 
     /// <summary>What vmagent looks for by default: no group, and a match ends at a line break.</summary>
     private static readonly GoRegex AnyLine = Known(GoRegex.TryCreateSearch(".*", out var regex, out _), regex);
@@ -144,7 +145,8 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
             }
             else
             {
-                Report(config.If.Count == 1 ? "if" : $"if[{i}]", $"cannot read the selector \"{config.If[i]}\": {error}");
+                Report(config.If.Count == 1 ? "if" : $"if[{i}]",
+                    $"cannot read the selector \"{config.If[i]}\": {error}");
             }
         }
         return selectors.Count == config.If.Count ? SeriesSelector.AnyOf(selectors) : null;
@@ -174,7 +176,8 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
             case RelabelAction.KeepMetrics or RelabelAction.DropMetrics:
                 if (config.Regex is null or "" && config.If is null)
                 {
-                    Report("regex", $"action {config.Action} needs the key; write a regular expression for metric names");
+                    Report("regex",
+                        $"action {config.Action} needs the key; write a regular expression for metric names");
                 }
                 Refuse("source_labels", config.SourceLabels is { Count: > 0 });
                 break;

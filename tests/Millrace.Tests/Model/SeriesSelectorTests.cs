@@ -126,8 +126,9 @@ public sealed class SeriesSelectorTests
             }
             LabelMatcher.TryCreate(name, MatchOperator.NotEqual, text, out var matcher, out _);
             LabelMatcher.TryCreate(LabelSet.MetricName, MatchOperator.Equal, name, out var metric, out _);
-            foreach (var written in new[] { new SeriesSelector([[matcher!]]), new SeriesSelector([[metric!, matcher!]]) })
+            foreach (var group in new LabelMatcher[][] { [matcher!], [metric!, matcher!] })
             {
+                var written = new SeriesSelector([group]);
                 SeriesSelector.TryParse(written.ToString(), out var read, out var error).ShouldBeTrue(error);
                 read.ToString().ShouldBe(written.ToString());
                 read.Groups[0][^1].Name.ShouldBe(name);
@@ -139,8 +140,8 @@ public sealed class SeriesSelectorTests
     [Fact]
     public void No_text_makes_the_parser_throw()
     {
-        var piece = Gen.Elements("{", "}", "\"", "a", "=", "~", "!", ",", "or", " ", "\\", "x", "(", "[", "1", "`", "+", "#",
-            "\n", "\\x", "\\u12", "😀", "\ud800");
+        var piece = Gen.Elements("{", "}", "\"", "a", "=", "~", "!", ",", "or", " ", "\\", "x", "(", "[", "1", "`", "+",
+            "#", "\n", "\\x", "\\u12", "😀", "\ud800");
         Prop.ForAll(piece.ListOf().Select(string.Concat).ToArbitrary(), text =>
             SeriesSelector.TryParse(text, out _, out var error) == (error.Length == 0)).QuickCheckThrowOnFailure();
     }

@@ -15,8 +15,8 @@ public sealed class RelabelerTests
     [InlineData("{action: hashmod, source_labels: [a], target_label: b}", "modulus", "above 0", null)]
     [InlineData("{action: hashmod, modulus: 8, target_label: b}", "source_labels", "at least 1", VmAgent)]
     [InlineData("{action: lowercase, source_labels: [a]}", "target_label", "needs the key", null)]
-    [InlineData("{action: uppercase, source_labels: [a], target_label: b, replacement: x}", "replacement", "does not use",
-        Prometheus)]
+    [InlineData("{action: uppercase, source_labels: [a], target_label: b, replacement: x}", "replacement",
+        "does not use", Prometheus)]
     [InlineData("{action: keepequal, source_labels: [a], target_label: b, regex: (.*)}", "regex", "does not use", null)]
     [InlineData("{action: dropequal, source_labels: [a], target_label: b, separator: x}", "separator", "does not use",
         Prometheus)]
@@ -28,9 +28,11 @@ public sealed class RelabelerTests
     [InlineData("{action: replace_all, target_label: a}", "source_labels", "at least 1", null)]
     [InlineData("{action: replace_all, source_labels: [a]}", "target_label", "needs the key", null)]
     [InlineData("{action: keep_if_equal, source_labels: [a]}", "source_labels", "at least 2", null)]
-    [InlineData("{action: drop_if_equal, source_labels: [a, b], target_label: c}", "target_label", "does not use", null)]
+    [InlineData("{action: drop_if_equal, source_labels: [a, b], target_label: c}", "target_label", "does not use",
+        null)]
     [InlineData("{action: keep_if_contains, source_labels: [a]}", "target_label", "needs the key", null)]
-    [InlineData("{action: drop_if_contains, source_labels: [a], target_label: b, regex: x}", "regex", "does not use", null)]
+    [InlineData("{action: drop_if_contains, source_labels: [a], target_label: b, regex: x}", "regex", "does not use",
+        null)]
     [InlineData("{action: keep_metrics}", "regex", "needs the key", null)]
     [InlineData("{action: drop_metrics, regex: a, source_labels: [a]}", "source_labels", "does not use", null)]
     [InlineData("{action: graphite, labels: {a: $1}}", "match", "needs the key", null)]
@@ -89,7 +91,8 @@ public sealed class RelabelerTests
     {
         var input = LabelSet.Of(("__name__", "m"), ("a", "1"));
 
-        Compile("- {source_labels: [a], target_label: a}").TryApply(input, new LabelBuilder(), out var output).ShouldBeTrue();
+        var relabeler = Compile("- {source_labels: [a], target_label: a}");
+        relabeler.TryApply(input, new LabelBuilder(), out var output).ShouldBeTrue();
 
         output.ShouldBeSameAs(input);
     }
