@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Millrace.Delivery;
 using Millrace.Protocols.Compression;
+using Millrace.Protocols.RemoteWrite;
 using Millrace.Tests.Protocols.Compression;
 using Random = System.Random;
 
@@ -58,6 +59,32 @@ public class CodecSpeedTests
             $"block builder: {warm:F1} ns a sample over {series.Length} series, {hot:F1} ns over {oneBlock.Length}, "
             + $"{withStart:F1} ns with start; {rebuilt:F0} ns when the order changes each time");
         hot.ShouldBeLessThan(15);
+    }
+
+    [Fact]
+    public void Another_protocol_costs_less_than_half_a_microsecond_a_sample()
+    {
+        RequireMeasuring();
+        var (_, builder, series) = BlockBuilderTests.Pods(podCount: 20);
+        foreach (var one in series)
+        {
+            builder.Add(one, T0, one * 0.25, T0 - 5000);
+        }
+        var block = BlockBuilderTests.Seal(builder);
+        var transcoder = new RemoteWriteTranscoder();
+        byte[] body = [];
+        var lengths = new int[3];
+        var v2 = SecondsPerRound(() =>
+            transcoder.TryToV2(block, null, ref body, out lengths[0], out _).ShouldBeTrue()) / series.Length * 1e9;
+        var plain = SecondsPerRound(() =>
+            transcoder.TryToPlainV1(block, ref body, out lengths[1]).ShouldBeTrue()) / series.Length * 1e9;
+        var zstd = SecondsPerRound(() =>
+            transcoder.TryToVictoriaMetrics(block, ref body, out lengths[2]).ShouldBeTrue()) / series.Length * 1e9;
+        Console.Error.WriteLine(
+            $"transcoder: 2.0 {v2:F0} ns a sample ({lengths[0] / (double)series.Length:F1} B), "
+            + $"plain 1.0 {plain:F0} ns ({lengths[1] / (double)series.Length:F1} B), "
+            + $"zstd {zstd:F0} ns ({lengths[2] / (double)series.Length:F1} B)");
+        v2.ShouldBeLessThan(500);
     }
 
     private static void RequireMeasuring() => Assert.SkipUnless(
