@@ -35,7 +35,7 @@ internal sealed class RemoteWriteV2Writer
     private readonly ByteStringTable _symbols = new();
     private readonly ByteStringTable _labelSets = new();
 
-    /// <summary>The fields of each label set as a list: the first and last one's index, and who comes after each.</summary>
+    /// <summary>The fields of each label set as a list: index of the first and last; each knows the next.</summary>
     private readonly List<(int First, int Last)> _fieldLists = [];
     private readonly List<(BlockField Field, int Next)> _fields = [];
 
