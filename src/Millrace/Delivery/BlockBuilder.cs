@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -118,7 +117,7 @@ internal sealed class BlockBuilder
 
     public int FragmentBytes => _fragmentsEnd;
 
-    /// <summary>Gives a series its place here: small dense numbers, whatever the id that the labels are found by.</summary>
+    /// <summary>Gives a series its place here, a small dense number, whatever the id of its labels.</summary>
     public int Register(int seriesId)
     {
         if (_seriesCount == _series.Length)
@@ -130,7 +129,7 @@ internal sealed class BlockBuilder
     }
 
     /// <param name="series">As <see cref="Register"/> gave it.</param>
-    /// <param name="timestampMs">Above that of the series' last sample in the block, or it must be sealed first.</param>
+    /// <param name="timestampMs">Above the series' last one in the block, or it must be sealed first.</param>
     /// <param name="value">Any value, written bit by bit.</param>
     /// <param name="startTimestampMs">0: not known.</param>
     public AddResult Add(int series, long timestampMs, double value, long startTimestampMs = 0)
@@ -378,7 +377,7 @@ internal sealed class BlockBuilder
                 room = 0;
             }
             _unusedFragmentBytes += room;
-            EnsureFragmentRoom(wanted);
+            OutputBuffer.Reserve(ref _fragments, _fragmentsEnd, wanted + SlackBytes);
             entry.Offset = _fragmentsEnd;
             _fragmentsEnd += wanted;
         }
@@ -459,23 +458,7 @@ internal sealed class BlockBuilder
         _previous = AfterOtherEntry;
     }
 
-    private void EnsureRoom(int sizeBytes)
-    {
-        var wanted = (long)_end + sizeBytes + SlackBytes;
-        if (wanted > _block.Length)
-        {
-            Array.Resize(ref _block, checked((int)BitOperations.RoundUpToPowerOf2((ulong)wanted)));
-        }
-    }
-
-    private void EnsureFragmentRoom(int sizeBytes)
-    {
-        var wanted = (uint)(_fragmentsEnd + sizeBytes + SlackBytes);
-        if (wanted > _fragments.Length)
-        {
-            Array.Resize(ref _fragments, (int)BitOperations.RoundUpToPowerOf2(wanted));
-        }
-    }
+    private void EnsureRoom(int sizeBytes) => OutputBuffer.Reserve(ref _block, _end, sizeBytes + SlackBytes);
 
     private static int RoundUp(int sizeBytes) => (sizeBytes + FragmentAlignment - 1) & -FragmentAlignment;
 

@@ -14,12 +14,12 @@ internal enum BlockFieldKind : byte
 internal readonly record struct BlockField(BlockFieldKind Kind, int Start, int End, long TimestampMs);
 
 /// <summary>
-/// A field of the request, tag included: a TimeSeries with its fields, or metadata, which has neither labels nor fields.
+/// A field of the request, tag included: a TimeSeries with its fields, or metadata, which has no labels and no fields.
 /// </summary>
 internal readonly record struct BlockEntry(
     int Start, int End, bool IsSeries, int LabelsStart, int LabelsEnd, int FirstField, int FieldCount);
 
-/// <summary>What a block holds. The times are of samples and histograms; without any the smallest is the larger one.</summary>
+/// <summary>What a block holds. The times are of samples and histograms; see <see cref="None"/>.</summary>
 internal readonly record struct BlockCounts(
     int Samples, int Histograms, int Exemplars, long MinTimestampMs, long MaxTimestampMs)
 {

@@ -35,12 +35,16 @@ internal sealed class RemoteWriteV2Writer
     private readonly ByteStringTable _symbols = new();
     private readonly ByteStringTable _labelSets = new();
 
-    /// <summary>The fields of each label set as a list: the first and last one's index, and who comes after each.</summary>
+    /// <summary>The fields of each label set as a list: index of the first and last; each knows the next.</summary>
     private readonly List<(int First, int Last)> _fieldLists = [];
     private readonly List<(BlockField Field, int Next)> _fields = [];
 
     private readonly Dictionary<int, SeriesMetadata?> _metadataByName = [];
     private readonly List<uint> _labelRefs = [];
+    private readonly List<uint> _previousRefs = [];
+
+    /// <summary>The label set that <see cref="_labelRefs"/> was last filled from.</summary>
+    private int _previousSet;
 
     private byte[] _series = [];
     private int _seriesLength;
@@ -64,6 +68,8 @@ internal sealed class RemoteWriteV2Writer
         _symbols.Clear();
         _symbols.NumberOf([]);
         _metadataByName.Clear();
+        _labelRefs.Clear();
+        _previousSet = -1;
         _seriesLength = 0;
         for (var set = 0; set < _labelSets.Count; set++)
         {
@@ -118,11 +124,14 @@ internal sealed class RemoteWriteV2Writer
         {
             return true;
         }
+        _previousRefs.Clear();
+        _previousRefs.AddRange(_labelRefs);
         _labelRefs.Clear();
-        if (!TryReadLabels(_labelSets[set], out var nameRef))
+        if (!TryReadLabels(_labelSets[set], _previousSet < 0 ? default : _labelSets[_previousSet], out var nameRef))
         {
             return false;
         }
+        _previousSet = set;
         var metadata = MetadataOf(nameRef, metadataOf);
         if (!TryWriteExemplars(block, set, out var exemplars))
         {
@@ -147,19 +156,29 @@ internal sealed class RemoteWriteV2Writer
         return true;
     }
 
-    /// <summary>Appends the references of a label block to <see cref="_labelRefs"/>.</summary>
-    private bool TryReadLabels(ReadOnlySpan<byte> labels, out int nameRef)
+    /// <summary>
+    /// Appends the references of a label block to <see cref="_labelRefs"/>. Where a label is the one that the block
+    /// before has in its place, as most are, its references are those in <see cref="_previousRefs"/>.
+    /// </summary>
+    private bool TryReadLabels(ReadOnlySpan<byte> labels, ReadOnlySpan<byte> previousLabels, out int nameRef)
     {
         nameRef = 0;
         var reader = new FieldReader(labels);
-        while (reader.NextField(out var tag))
+        var previous = new FieldReader(previousLabels);
+        for (var place = 0; reader.NextField(out var tag); place += 2)
         {
-            if (tag != V1Wire.SeriesLabel || !TryReadLabel(reader.ReadBytes(), out var name, out var value))
+            if (tag != V1Wire.SeriesLabel)
             {
                 return false;
             }
-            _labelRefs.Add((uint)_symbols.NumberOf(name));
-            _labelRefs.Add((uint)_symbols.NumberOf(value));
+            var label = reader.ReadBytes();
+            var isRepeated = previous.NextField(out _) && previous.ReadBytes().SequenceEqual(label);
+            if (!TryReadLabel(label, out var name, out var value))
+            {
+                return false;
+            }
+            _labelRefs.Add(isRepeated ? _previousRefs[place] : (uint)_symbols.NumberOf(name));
+            _labelRefs.Add(isRepeated ? _previousRefs[place + 1] : (uint)_symbols.NumberOf(value));
             if (name.SequenceEqual("__name__"u8))
             {
                 nameRef = (int)_labelRefs[^1];
@@ -223,7 +242,7 @@ internal sealed class RemoteWriteV2Writer
             {
                 case V1Wire.ExemplarLabel:
                     reader.ReadDelimited(out _, out var end);
-                    if (!reader.IsFaulty && !TryReadLabels(exemplar[start..end], out _))
+                    if (!reader.IsFaulty && !TryReadLabels(exemplar[start..end], default, out _))
                     {
                         return false;
                     }

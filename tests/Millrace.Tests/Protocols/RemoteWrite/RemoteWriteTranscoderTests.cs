@@ -229,8 +229,8 @@ public class RemoteWriteTranscoderTests
                         $"histogram {time} {Convert.ToHexString(histogram)} start 0"));
                     break;
                 case 1:
-                    builder.AddExemplar(series[which], LabelTable.Encode(("trace_id", $"{i}"), ("code", "200")), i, time)
-                        .ShouldBe(AddResult.Added);
+                    var trace = LabelTable.Encode(("trace_id", $"{i}"), ("code", "200"));
+                    builder.AddExemplar(series[which], trace, i, time).ShouldBe(AddResult.Added);
                     var line = $"exemplar {time} {i} trace_id={i},code=200";
                     events.Add(new Event('e', name, time, line, line));
                     break;
