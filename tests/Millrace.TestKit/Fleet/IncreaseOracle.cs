@@ -12,8 +12,8 @@ public enum FirstSampleAdds
 
 /// <summary>
 /// The increase of counters by its definition, computed the slow and obvious way: per series in order of time, each
-/// delta belongs to the window (start, end] of its later sample; a decrease is a reset and adds the new value. Samples with a
-/// timestamp that the series already has are repeats and count once.
+/// delta belongs to the window (start, end] of its later sample; a decrease is a reset and adds the new value.
+/// Samples with a timestamp that the series already has are repeats and count once.
 /// </summary>
 public sealed class IncreaseOracle
 {
