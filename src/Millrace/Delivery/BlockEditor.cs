@@ -113,7 +113,7 @@ internal static class BlockEditor
         ReadOnlySpan<byte> request, in Selection selection, Span<byte> target, ref Tally tally, out int written)
     {
         var writer = new WireWriter(target);
-        var reader = new WireReader(request);
+        var reader = new FieldReader(request);
         var seriesNumber = 0;
         var start = 0;
         for (; reader.NextField(out var tag); start = reader.Position)
@@ -149,7 +149,7 @@ internal static class BlockEditor
         try
         {
             var keptWriter = new WireWriter(kept);
-            var reader = new WireReader(series);
+            var reader = new FieldReader(series);
             var (samples, keptSamples) = (0, 0);
             var start = 0;
             for (; reader.NextField(out var tag); start = reader.Position)

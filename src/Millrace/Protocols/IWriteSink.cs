@@ -41,7 +41,10 @@ internal interface IWriteSink
     /// <param name="startTimestampMs">When the counter began (created timestamp); 0: not known.</param>
     void Sample(long timestampMs, double value, long startTimestampMs);
 
-    /// <param name="histogram">The Histogram message without its tag and length; 1.0 and 2.0 number its fields alike.</param>
+    /// <param name="histogram">
+    /// The Histogram message without its tag and length; 1.0 and 2.0 number its fields alike. Valid by the rules of
+    /// Prometheus.
+    /// </param>
     void Histogram(ReadOnlySpan<byte> histogram, long timestampMs, long startTimestampMs);
 
     /// <param name="labels">In the form of <see cref="BeginSeries"/>.</param>

@@ -28,7 +28,7 @@ internal enum LabelDefect : byte
 
 /// <summary>
 /// The bytes by which a series is known on the hot path: <c>0x0A length (0x0A length name 0x12 length value)</c> for
-/// each label, as in remote write 1.0's TimeSeries. An empty name or value is left out by encoders, so both forms are read.
+/// each label, as in remote write 1.0's TimeSeries. Encoders leave an empty name or value out; both forms are read.
 /// This is the slow path, once per series.
 /// </summary>
 internal static class LabelBlock
@@ -46,7 +46,7 @@ internal static class LabelBlock
     {
         labels.Clear();
         var sorted = true;
-        var reader = new WireReader(block);
+        var reader = new FieldReader(block);
         while (reader.NextField(out var tag))
         {
             if (tag != LabelBlockWriter.LabelTag || labels.Count == limits.MaxLabels)
@@ -128,7 +128,7 @@ internal static class LabelBlock
         return position;
     }
 
-    private static LabelDefect ReadLabel(ref WireReader reader, in LabelLimits limits, out Label label)
+    private static LabelDefect ReadLabel(ref FieldReader reader, in LabelLimits limits, out Label label)
     {
         ReadOnlySpan<byte> name = default;
         ReadOnlySpan<byte> value = default;

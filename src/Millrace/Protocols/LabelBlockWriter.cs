@@ -31,6 +31,10 @@ internal struct LabelBlockWriter : IDisposable
     /// </summary>
     public bool TryAppend(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
     {
+        if (TryAppendShort(name, value))
+        {
+            return true;
+        }
         var labelBytes = (long)FieldBytes(name.Length) + FieldBytes(value.Length);
         var neededBytes = _length + 1 + VarintBytes((ulong)labelBytes) + labelBytes;
         if (neededBytes > _maxBytes)
@@ -45,6 +49,30 @@ internal struct LabelBlockWriter : IDisposable
         WriteVarint((uint)labelBytes);
         WriteField(NameTag, name);
         WriteField(ValueTag, value);
+        return true;
+    }
+
+    /// <summary>The usual label: nothing is empty, every length takes one byte, there is room.</summary>
+    private bool TryAppendShort(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
+    {
+        var labelBytes = 4 + name.Length + value.Length;
+        var end = _length + 2 + labelBytes;
+        if (labelBytes >= 0x80 || name.IsEmpty || value.IsEmpty || _buffer is null || end > _buffer.Length
+            || end > _maxBytes)
+        {
+            return false;
+        }
+        var target = _buffer.AsSpan(_length, 2 + labelBytes);
+        target[0] = LabelTag;
+        target[1] = (byte)labelBytes;
+        target[2] = NameTag;
+        target[3] = (byte)name.Length;
+        name.CopyTo(target[4..]);
+        target = target[(4 + name.Length)..];
+        target[0] = ValueTag;
+        target[1] = (byte)value.Length;
+        value.CopyTo(target[2..]);
+        _length = end;
         return true;
     }
 

@@ -9,7 +9,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
 {
     private const int CustomBucketsSchema = -53;
 
-    public static HistogramMessage Read(ref WireReader reader)
+    public static HistogramMessage Read(ref FieldReader reader)
     {
         var content = default(Content);
         while (reader.NextField(out var tag))
@@ -20,44 +20,44 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
             SampleMessage.Explicit(content.TimestampMs), content.StartTimestampMs, FindDefect(content));
     }
 
-    private static void ReadField(ref WireReader reader, uint tag, ref Content content)
+    private static void ReadField(ref FieldReader reader, uint tag, ref Content content)
     {
         switch (tag)
         {
-            case (1 << 3) | WireReader.Varint:
+            case (1 << 3) | FieldReader.Varint:
                 (content.Count, content.IsFloat) = (reader.ReadVarint(), false);
                 break;
-            case (2 << 3) | WireReader.Fixed64:
+            case (2 << 3) | FieldReader.Fixed64:
                 (content.FloatCount, content.IsFloat) = (reader.ReadDouble(), true);
                 break;
-            case (3 << 3) | WireReader.Fixed64:
+            case (3 << 3) | FieldReader.Fixed64:
                 content.Sum = reader.ReadDouble();
                 break;
-            case (4 << 3) | WireReader.Varint:
+            case (4 << 3) | FieldReader.Varint:
                 content.Schema = reader.ReadSInt64();
                 break;
-            case (5 << 3) | WireReader.Fixed64:
+            case (5 << 3) | FieldReader.Fixed64:
                 content.ZeroThreshold = reader.ReadDouble();
                 break;
-            case (6 << 3) | WireReader.Varint:
+            case (6 << 3) | FieldReader.Varint:
                 content.ZeroCount = reader.ReadVarint();
                 break;
-            case (7 << 3) | WireReader.Fixed64:
+            case (7 << 3) | FieldReader.Fixed64:
                 content.FloatZeroCount = reader.ReadDouble();
                 break;
-            case (14 << 3) | WireReader.Varint:
+            case (14 << 3) | FieldReader.Varint:
                 reader.ReadVarint();
                 break;
-            case (15 << 3) | WireReader.Varint:
+            case (15 << 3) | FieldReader.Varint:
                 content.TimestampMs = reader.ReadInt64();
                 break;
-            case (16 << 3) | WireReader.Fixed64:
+            case (16 << 3) | FieldReader.Fixed64:
                 content.AddBound(reader.ReadDouble());
                 break;
-            case (16 << 3) | WireReader.Delimited:
+            case (16 << 3) | FieldReader.Delimited:
                 content.ReadBounds(reader.ReadMessage(), ref reader);
                 break;
-            case (17 << 3) | WireReader.Varint:
+            case (17 << 3) | FieldReader.Varint:
                 content.StartTimestampMs = reader.ReadInt64();
                 break;
             default:
@@ -66,7 +66,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
         }
     }
 
-    private static void ReadBuckets(ref WireReader reader, uint tag, ref Content content)
+    private static void ReadBuckets(ref FieldReader reader, uint tag, ref Content content)
     {
         ref var side = ref content.Negative;
         var field = tag >> 3;
@@ -77,19 +77,19 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
         }
         switch ((field << 3) | (tag & 7))
         {
-            case (8 << 3) | WireReader.Delimited:
+            case (8 << 3) | FieldReader.Delimited:
                 side.ReadSpan(reader.ReadMessage(), ref reader);
                 break;
-            case (9 << 3) | WireReader.Varint:
+            case (9 << 3) | FieldReader.Varint:
                 side.AddDelta(reader.ReadSInt64());
                 break;
-            case (9 << 3) | WireReader.Delimited:
+            case (9 << 3) | FieldReader.Delimited:
                 side.ReadDeltas(reader.ReadMessage(), ref reader);
                 break;
-            case (10 << 3) | WireReader.Fixed64:
+            case (10 << 3) | FieldReader.Fixed64:
                 side.AddCount(reader.ReadDouble());
                 break;
-            case (10 << 3) | WireReader.Delimited:
+            case (10 << 3) | FieldReader.Delimited:
                 side.ReadCounts(reader.ReadMessage(), ref reader);
                 break;
             default:
@@ -131,7 +131,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
         return inBuckets != content.Count ? "a histogram's count differs from the sum of its buckets" : null;
     }
 
-    /// <summary>The numbers of a histogram, reduced while they are read, so that nothing is stored per bucket.</summary>
+    /// <summary>The numbers of a histogram, reduced as they are read: nothing is stored per bucket.</summary>
     private struct Content
     {
         public bool IsFloat;
@@ -157,7 +157,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
             Bounds++;
         }
 
-        public void ReadBounds(WireReader bounds, ref WireReader outer)
+        public void ReadBounds(FieldReader bounds, ref FieldReader outer)
         {
             while (bounds.HasMore)
             {
@@ -201,7 +201,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
 
         public readonly bool HasBuckets => _spans > 0 || _deltas > 0 || _counts > 0;
 
-        public void ReadSpan(WireReader span, ref WireReader outer)
+        public void ReadSpan(FieldReader span, ref FieldReader outer)
         {
             var offset = 0L;
             var length = 0U;
@@ -209,10 +209,10 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
             {
                 switch (tag)
                 {
-                    case (1 << 3) | WireReader.Varint:
+                    case (1 << 3) | FieldReader.Varint:
                         offset = (int)span.ReadSInt64();
                         break;
-                    case (2 << 3) | WireReader.Varint:
+                    case (2 << 3) | FieldReader.Varint:
                         length = span.ReadUInt32();
                         break;
                     default:
@@ -236,7 +236,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
             _deltas++;
         }
 
-        public void ReadDeltas(WireReader deltas, ref WireReader outer)
+        public void ReadDeltas(FieldReader deltas, ref FieldReader outer)
         {
             while (deltas.HasMore)
             {
@@ -251,7 +251,7 @@ internal readonly record struct HistogramMessage(long TimestampMs, long StartTim
             _counts++;
         }
 
-        public void ReadCounts(WireReader counts, ref WireReader outer)
+        public void ReadCounts(FieldReader counts, ref FieldReader outer)
         {
             while (counts.HasMore)
             {

@@ -3,7 +3,7 @@ namespace Millrace.Protocols.RemoteWrite;
 /// <summary>
 /// Finds the label block in a message of remote write 1.0 whose labels are field 1: a TimeSeries or an Exemplar. The
 /// block is the bytes of the body when the labels stand together and each is written name first, as every known sender
-/// does; otherwise it is copied together. The two forms of one series must not become two, so the copy is the canonical form.
+/// does; otherwise it is copied together, in canonical form, so that the two forms of a series do not become two.
 /// </summary>
 internal ref struct LabelFields
 {
@@ -34,14 +34,14 @@ internal ref struct LabelFields
     /// label is a fault of <paramref name="reader"/>.
     /// </summary>
     public readonly ReadOnlySpan<byte> Normalize(
-        ReadOnlySpan<byte> body, ref LabelBlockWriter scratch, ref WireReader reader)
+        ReadOnlySpan<byte> body, ref LabelBlockWriter scratch, ref FieldReader reader)
     {
         if (_start < 0)
         {
             return default;
         }
         var isCanonical = AreContiguous;
-        var labels = new WireReader(body, _start, _end);
+        var labels = new FieldReader(body, _start, _end);
         while (isCanonical && labels.NextField(out _))
         {
             isCanonical = labels.ReadDelimited(out var start, out var end) && IsCanonical(body[start..end]);
@@ -50,10 +50,10 @@ internal ref struct LabelFields
     }
 
     private readonly ReadOnlySpan<byte> Copy(
-        ReadOnlySpan<byte> body, ref LabelBlockWriter scratch, ref WireReader reader)
+        ReadOnlySpan<byte> body, ref LabelBlockWriter scratch, ref FieldReader reader)
     {
         scratch.Clear();
-        var fields = new WireReader(body, _start, _end);
+        var fields = new FieldReader(body, _start, _end);
         while (fields.NextField(out var tag))
         {
             if (tag != LabelBlockWriter.LabelTag)
@@ -91,7 +91,7 @@ internal ref struct LabelFields
     /// <summary>Name, then value, nothing else; an empty one may be missing.</summary>
     private static bool IsCanonical(ReadOnlySpan<byte> label)
     {
-        var reader = new WireReader(label);
+        var reader = new FieldReader(label);
         var lastTag = 0U;
         while (reader.NextField(out var tag))
         {

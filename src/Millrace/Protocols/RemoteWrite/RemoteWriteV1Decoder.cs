@@ -7,8 +7,8 @@ namespace Millrace.Protocols.RemoteWrite;
 /// <para>
 /// Nearly every TimeSeries is a label block followed by one sample of 18 bytes. So the decoder guesses: if the last 18
 /// bytes look like such a sample, it asks the sink whether it knows all that stands before them. A block that is known
-/// was parsed in full under these very bytes, so the guess is proven and no label is touched. Any other answer and any other
-/// shape takes the general parser, which assumes nothing.
+/// was parsed in full under these very bytes, so the guess is proven and no label is touched. Any other answer and any
+/// other shape takes the general parser, which assumes nothing.
 /// </para>
 /// </summary>
 internal static class RemoteWriteV1Decoder
@@ -37,7 +37,7 @@ internal static class RemoteWriteV1Decoder
         var scratch = new LabelBlockWriter(limits.MaxLabelBlockBytes);
         try
         {
-            var reader = new WireReader(body);
+            var reader = new FieldReader(body);
             Decode(body, ref reader, ref sink, limits, ref scratch);
             error = reader.IsFaulty
                 ? $"The remote write 1.0 body is malformed at byte {reader.FaultOffset}: {reader.Fault}."
@@ -51,7 +51,7 @@ internal static class RemoteWriteV1Decoder
     }
 
     private static void Decode<TSink>(
-        ReadOnlySpan<byte> body, ref WireReader reader, ref TSink sink, in DecodeLimits limits,
+        ReadOnlySpan<byte> body, ref FieldReader reader, ref TSink sink, in DecodeLimits limits,
         ref LabelBlockWriter scratch)
         where TSink : struct, IWriteSink
     {
@@ -71,7 +71,7 @@ internal static class RemoteWriteV1Decoder
                     }
                     else if (!TryUsualSeries(body[start..end], ref sink))
                     {
-                        var series = new WireReader(body, start, end);
+                        var series = new FieldReader(body, start, end);
                         DecodeSeries(body, ref series, ref sink, ref scratch);
                         reader.Adopt(series);
                     }
@@ -130,7 +130,7 @@ internal static class RemoteWriteV1Decoder
 
     /// <summary>Labels first, wherever they stand, then the rest in the order received.</summary>
     private static void DecodeSeries<TSink>(
-        ReadOnlySpan<byte> body, ref WireReader reader, ref TSink sink, ref LabelBlockWriter scratch)
+        ReadOnlySpan<byte> body, ref FieldReader reader, ref TSink sink, ref LabelBlockWriter scratch)
         where TSink : struct, IWriteSink
     {
         var contents = reader;
@@ -171,7 +171,7 @@ internal static class RemoteWriteV1Decoder
     }
 
     private static void DecodeContents<TSink>(
-        ReadOnlySpan<byte> body, ref WireReader reader, ref TSink sink, ref LabelBlockWriter scratch)
+        ReadOnlySpan<byte> body, ref FieldReader reader, ref TSink sink, ref LabelBlockWriter scratch)
         where TSink : struct, IWriteSink
     {
         while (reader.NextField(out var tag))
@@ -182,7 +182,7 @@ internal static class RemoteWriteV1Decoder
                 continue;
             }
             reader.ReadDelimited(out var start, out var end);
-            var message = new WireReader(body, start, end);
+            var message = new FieldReader(body, start, end);
             switch (tag)
             {
                 case SamplesTag:
@@ -214,7 +214,7 @@ internal static class RemoteWriteV1Decoder
     }
 
     private static void DecodeExemplar<TSink>(
-        ReadOnlySpan<byte> body, ref WireReader reader, ref TSink sink, ref LabelBlockWriter scratch)
+        ReadOnlySpan<byte> body, ref FieldReader reader, ref TSink sink, ref LabelBlockWriter scratch)
         where TSink : struct, IWriteSink
     {
         var labels = new LabelFields();
@@ -229,10 +229,10 @@ internal static class RemoteWriteV1Decoder
                     reader.ReadDelimited(out _, out var end);
                     labels.Add(fieldStart, end);
                     break;
-                case (2 << 3) | WireReader.Fixed64:
+                case (2 << 3) | FieldReader.Fixed64:
                     value = reader.ReadDouble();
                     break;
-                case (3 << 3) | WireReader.Varint:
+                case (3 << 3) | FieldReader.Varint:
                     timestampMs = reader.ReadInt64();
                     break;
                 default:
@@ -252,7 +252,7 @@ internal static class RemoteWriteV1Decoder
         }
     }
 
-    private static void DecodeMetadata<TSink>(ref WireReader reader, ref TSink sink)
+    private static void DecodeMetadata<TSink>(ref FieldReader reader, ref TSink sink)
         where TSink : struct, IWriteSink
     {
         var type = MetricType.Unknown;
@@ -263,16 +263,16 @@ internal static class RemoteWriteV1Decoder
         {
             switch (tag)
             {
-                case (1 << 3) | WireReader.Varint:
+                case (1 << 3) | FieldReader.Varint:
                     type = MetricTypes.FromNumber(reader.ReadVarint());
                     break;
-                case (2 << 3) | WireReader.Delimited:
+                case (2 << 3) | FieldReader.Delimited:
                     family = reader.ReadBytes();
                     break;
-                case (4 << 3) | WireReader.Delimited:
+                case (4 << 3) | FieldReader.Delimited:
                     help = reader.ReadBytes();
                     break;
-                case (5 << 3) | WireReader.Delimited:
+                case (5 << 3) | FieldReader.Delimited:
                     unit = reader.ReadBytes();
                     break;
                 default:

@@ -8,7 +8,7 @@ namespace Millrace.Protocols.RemoteWrite;
 /// <para>
 /// A malformed message fails the body. What is wrong with one series only (a reference that leads nowhere, samples and
 /// histograms in one) is told to the sink as refused, and the rest goes on, as the specification's partial write
-/// demands. Every series arrives as a label block of 1.0, so that a series has one identity whichever protocol brings it.
+/// demands. Every series arrives as a label block of 1.0, so that its identity does not depend on the protocol.
 /// </para>
 /// </summary>
 internal static class RemoteWriteV2Decoder
@@ -27,7 +27,7 @@ internal static class RemoteWriteV2Decoder
         var scratch = new LabelBlockWriter(limits.MaxLabelBlockBytes);
         try
         {
-            var reader = new WireReader(body);
+            var reader = new FieldReader(body);
             var (fault, offset) = symbols.TryRead(body, ref reader, limits)
                 ? new V2SeriesDecoder<TSink>(ref sink, ref scratch, in symbols, body, limits).Decode()
                 : (reader.Fault, reader.FaultOffset);
@@ -49,7 +49,7 @@ internal static class RemoteWriteV2Decoder
         public int Count { get; private set; }
 
         /// <summary>Walks the top level of the body. False when it faults there.</summary>
-        public bool TryRead(ReadOnlySpan<byte> body, ref WireReader reader, in DecodeLimits limits)
+        public bool TryRead(ReadOnlySpan<byte> body, ref FieldReader reader, in DecodeLimits limits)
         {
             var seriesLeft = limits.MaxSeries;
             while (reader.NextField(out var tag))

@@ -38,7 +38,7 @@ internal readonly record struct SampleMessage(double Value, long TimestampMs, lo
         return false;
     }
 
-    public static SampleMessage Read(ref WireReader reader)
+    public static SampleMessage Read(ref FieldReader reader)
     {
         var value = 0.0;
         var timestampMs = 0L;

@@ -36,7 +36,7 @@ internal static class V1Wire
     public static bool TryReadTimestamp(ReadOnlySpan<byte> message, uint timestampTag, out long timestampMs)
     {
         timestampMs = 0;
-        var reader = new WireReader(message);
+        var reader = new FieldReader(message);
         while (reader.NextField(out var tag))
         {
             if (tag == timestampTag)

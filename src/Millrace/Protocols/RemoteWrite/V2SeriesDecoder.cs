@@ -7,13 +7,13 @@ namespace Millrace.Protocols.RemoteWrite;
 internal ref struct V2SeriesDecoder<TSink>
     where TSink : struct, IWriteSink
 {
-    private const uint PackedReferencesTag = (1 << 3) | WireReader.Delimited;
-    private const uint ReferenceTag = (1 << 3) | WireReader.Varint;
-    private const uint SamplesTag = (2 << 3) | WireReader.Delimited;
-    private const uint HistogramsTag = (3 << 3) | WireReader.Delimited;
-    private const uint ExemplarsTag = (4 << 3) | WireReader.Delimited;
-    private const uint MetadataTag = (5 << 3) | WireReader.Delimited;
-    private const uint CreatedTimestampTag = (6 << 3) | WireReader.Varint;
+    private const uint PackedReferencesTag = (1 << 3) | FieldReader.Delimited;
+    private const uint ReferenceTag = (1 << 3) | FieldReader.Varint;
+    private const uint SamplesTag = (2 << 3) | FieldReader.Delimited;
+    private const uint HistogramsTag = (3 << 3) | FieldReader.Delimited;
+    private const uint ExemplarsTag = (4 << 3) | FieldReader.Delimited;
+    private const uint MetadataTag = (5 << 3) | FieldReader.Delimited;
+    private const uint CreatedTimestampTag = (6 << 3) | FieldReader.Varint;
 
     private const string ReferenceOutOfRange = "a reference leads outside of the symbol table";
     private const string OddReferences = "a series or exemplar has a label name without a value";
@@ -41,7 +41,7 @@ internal ref struct V2SeriesDecoder<TSink>
     /// <returns>What is wrong with the body, and where; null when nothing is.</returns>
     public (string? Fault, int Offset) Decode()
     {
-        var reader = new WireReader(_body);
+        var reader = new FieldReader(_body);
         while (reader.NextField(out var tag))
         {
             if (tag != RemoteWriteV2Decoder.TimeSeriesTag)
@@ -56,7 +56,7 @@ internal ref struct V2SeriesDecoder<TSink>
         return (reader.Fault, reader.FaultOffset);
     }
 
-    private void DecodeSeries(scoped ref WireReader reader)
+    private void DecodeSeries(scoped ref FieldReader reader)
     {
         var contents = reader;
         var references = new References();
@@ -117,7 +117,8 @@ internal ref struct V2SeriesDecoder<TSink>
     }
 
     /// <summary>
-    /// Exemplars alone and metadata alone are taken: senders of metadata exist, and Prometheus' compliance suite asks for it.
+    /// Exemplars alone and metadata alone are taken, as Prometheus' compliance suite asks; newer releases of
+    /// Prometheus itself refuse them.
     /// </summary>
     private static string? FindDefect(in Counts counts, bool lacksMetadata)
     {
@@ -129,20 +130,20 @@ internal ref struct V2SeriesDecoder<TSink>
             ? "a series holds neither samples nor histograms" : null;
     }
 
-    private static void ReadMetadata(scoped ref WireReader reader, ref Metadata metadata)
+    private static void ReadMetadata(scoped ref FieldReader reader, ref Metadata metadata)
     {
         var message = reader.ReadMessage();
         while (message.NextField(out var tag))
         {
             switch (tag)
             {
-                case (1 << 3) | WireReader.Varint:
+                case (1 << 3) | FieldReader.Varint:
                     metadata.Type = MetricTypes.FromNumber(message.ReadVarint());
                     break;
-                case (3 << 3) | WireReader.Varint:
+                case (3 << 3) | FieldReader.Varint:
                     metadata.HelpReference = message.ReadUInt32();
                     break;
-                case (4 << 3) | WireReader.Varint:
+                case (4 << 3) | FieldReader.Varint:
                     metadata.UnitReference = message.ReadUInt32();
                     break;
                 default:
@@ -173,7 +174,7 @@ internal ref struct V2SeriesDecoder<TSink>
         }
     }
 
-    private void DecodeContents(scoped ref WireReader reader, long createdMs)
+    private void DecodeContents(scoped ref FieldReader reader, long createdMs)
     {
         while (reader.NextField(out var tag))
         {
@@ -195,7 +196,7 @@ internal ref struct V2SeriesDecoder<TSink>
         }
     }
 
-    private void DecodeSample(scoped ref WireReader reader, long createdMs)
+    private void DecodeSample(scoped ref FieldReader reader, long createdMs)
     {
         reader.ReadDelimited(out var start, out var end);
         if (SampleMessage.TryReadUsual(_body[start..end], out var value, out var timestampMs))
@@ -203,7 +204,7 @@ internal ref struct V2SeriesDecoder<TSink>
             _sink.Sample(timestampMs, value, createdMs);
             return;
         }
-        var message = new WireReader(_body, start, end);
+        var message = new FieldReader(_body, start, end);
         var sample = SampleMessage.Read(ref message);
         if (!reader.Adopt(message))
         {
@@ -211,10 +212,10 @@ internal ref struct V2SeriesDecoder<TSink>
         }
     }
 
-    private void DecodeHistogram(scoped ref WireReader reader, long createdMs)
+    private void DecodeHistogram(scoped ref FieldReader reader, long createdMs)
     {
         reader.ReadDelimited(out var start, out var end);
-        var message = new WireReader(_body, start, end);
+        var message = new FieldReader(_body, start, end);
         var histogram = HistogramMessage.Read(ref message);
         if (reader.Adopt(message))
         {
@@ -229,7 +230,7 @@ internal ref struct V2SeriesDecoder<TSink>
             _body[start..end], histogram.TimestampMs, Started(histogram.StartTimestampMs, createdMs));
     }
 
-    private void DecodeExemplar(scoped ref WireReader reader)
+    private void DecodeExemplar(scoped ref FieldReader reader)
     {
         var message = reader.ReadMessage();
         var references = new References();
@@ -243,10 +244,10 @@ internal ref struct V2SeriesDecoder<TSink>
                 case PackedReferencesTag or ReferenceTag:
                     ReadReferences(ref message, tag, ref references);
                     break;
-                case (2 << 3) | WireReader.Fixed64:
+                case (2 << 3) | FieldReader.Fixed64:
                     value = message.ReadDouble();
                     break;
-                case (3 << 3) | WireReader.Varint:
+                case (3 << 3) | FieldReader.Varint:
                     timestampMs = message.ReadInt64();
                     break;
                 default:
@@ -270,7 +271,7 @@ internal ref struct V2SeriesDecoder<TSink>
     /// <summary>The sample's own start (rc.4) goes before the series' (rc.3).</summary>
     private static long Started(long ownMs, long createdMs) => ownMs != 0 ? ownMs : createdMs;
 
-    private readonly void ReadReferences(scoped ref WireReader reader, uint tag, ref References references)
+    private readonly void ReadReferences(scoped ref FieldReader reader, uint tag, ref References references)
     {
         if (tag == ReferenceTag)
         {
@@ -309,7 +310,7 @@ internal ref struct V2SeriesDecoder<TSink>
         }
     }
 
-    private void Spend(int bytes, ref WireReader reader)
+    private void Spend(int bytes, ref FieldReader reader)
     {
         _expandableBytes -= bytes;
         if (_expandableBytes < 0)

@@ -4,8 +4,8 @@ namespace Millrace.Protocols.Text;
 
 /// <summary>
 /// Decodes the Prometheus text exposition format 0.0.4, and tolerates OpenMetrics: <c># EOF</c>, <c># UNIT</c>,
-/// exemplars, quoted UTF-8 names. Timestamps follow VictoriaMetrics: milliseconds, unless the number is so small that it
-/// must be OpenMetrics' seconds. A line that cannot be read refuses the body: a sender that is told so repairs its
+/// exemplars, quoted UTF-8 names. Timestamps follow VictoriaMetrics: milliseconds, unless the number is so small that
+/// it must be OpenMetrics' seconds. A line that cannot be read refuses the body: a sender that is told so repairs its
 /// format, one whose lines vanish does not notice.
 /// </summary>
 internal static class PrometheusTextDecoder

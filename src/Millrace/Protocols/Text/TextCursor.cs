@@ -139,7 +139,7 @@ internal ref struct TextCursor
         return true;
     }
 
-    /// <summary>Go's spellings, which the platform's parser does not take in every case: [+-]inf, infinity, nan.</summary>
+    /// <summary>Go's spellings, some of which the platform's parser refuses: [+-]inf, infinity, nan.</summary>
     private static bool TryParseSpecial(ReadOnlySpan<byte> word, out double value)
     {
         value = double.NaN;

@@ -15,8 +15,8 @@ internal ref struct TextLineDecoder<TSink> : IDisposable
     private readonly ref TSink _sink;
     private LabelBlockWriter _labels;
     private LabelBlockWriter _exemplarLabels;
-    private Unescaper _unescaper;
-    private Unescaper _helpText;
+    private Unescaper _valueText;
+    private Unescaper _nameText;
     private int _seriesLeft;
     private long _expandableBytes;
 
@@ -57,7 +57,7 @@ internal ref struct TextLineDecoder<TSink> : IDisposable
     {
         if (!_family.IsEmpty)
         {
-            _sink.Metadata(_family, _type, _helpText.Unescape(_help), _unit);
+            _sink.Metadata(_family, _type, _nameText.Unescape(_help), _unit);
             _family = default;
         }
     }
@@ -66,8 +66,8 @@ internal ref struct TextLineDecoder<TSink> : IDisposable
     {
         _labels.Dispose();
         _exemplarLabels.Dispose();
-        _unescaper.Dispose();
-        _helpText.Dispose();
+        _valueText.Dispose();
+        _nameText.Dispose();
     }
 
     private string? DecodeComment(scoped ref TextCursor cursor)
@@ -236,9 +236,9 @@ internal ref struct TextLineDecoder<TSink> : IDisposable
     {
         if (nameIsQuoted && name.Contains((byte)'\\'))
         {
-            return labels.TryAppend(_helpText.Unescape(name), _unescaper.Unescape(value));
+            return labels.TryAppend(_nameText.Unescape(name), _valueText.Unescape(value));
         }
-        return labels.TryAppend(name, _unescaper.Unescape(value));
+        return labels.TryAppend(name, _valueText.Unescape(value));
     }
 
     private static MetricType ToType(ReadOnlySpan<byte> word) => word switch

@@ -65,7 +65,7 @@ public sealed class HistogramMessageTests
     [Fact]
     public void A_malformed_histogram_is_a_fault_of_the_reader()
     {
-        var reader = new WireReader([0x62, 0x01, 0x80]);
+        var reader = new FieldReader([0x62, 0x01, 0x80]);
 
         HistogramMessage.Read(ref reader);
         reader.Fault.ShouldBe("a number is cut off");
@@ -88,7 +88,7 @@ public sealed class HistogramMessageTests
     {
         var writer = new WireWriter();
         write(writer);
-        var reader = new WireReader(writer.ToArray());
+        var reader = new FieldReader(writer.ToArray());
         var histogram = HistogramMessage.Read(ref reader);
         reader.Fault.ShouldBeNull();
         return histogram.Defect ?? "";

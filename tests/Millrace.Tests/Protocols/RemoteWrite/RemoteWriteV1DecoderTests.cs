@@ -193,7 +193,8 @@ public sealed class RemoteWriteV1DecoderTests
         var sink = default(CountingSink);
 
         RemoteWriteV1Decoder.TryDecode(
-            RemoteWriteBodies.V1(RemoteWriteBodies.Scrape(4)), ref sink, new DecodeLimits { MaxSeries = 3 }, out var error)
+            RemoteWriteBodies.V1(RemoteWriteBodies.Scrape(4)), ref sink, new DecodeLimits { MaxSeries = 3 },
+            out var error)
             .ShouldBeFalse();
         error.ShouldContain("more series than one request may");
     }

@@ -19,7 +19,7 @@ public sealed class PrometheusTextDecoderTests
             http_requests_total{method="post",code="400"}    3 1395066363000
 
             # Escaping in label values:
-            msdos_file_access_time_seconds{path="C:\\DIR\\FILE.TXT",error="Cannot find file:\n\"FILE.TXT\""} 1.458255915e9
+            msdos_access_time_seconds{path="C:\\DIR\\FILE.TXT",error="Cannot find file:\n\"FILE.TXT\""} 1.458255915e9
 
             # Minimalistic line:
             metric_without_timestamp_and_labels 12.47
@@ -30,7 +30,7 @@ public sealed class PrometheusTextDecoderTests
                 "metadata http_requests_total Counter 'The total number of HTTP requests.' ''",
                 "series __name__=http_requests_total,method=post,code=200", "sample 1395066363000 1027 start 0",
                 "series __name__=http_requests_total,method=post,code=400", "sample 1395066363000 3 start 0",
-                "series __name__=msdos_file_access_time_seconds,path=C:\\DIR\\FILE.TXT,"
+                "series __name__=msdos_access_time_seconds,path=C:\\DIR\\FILE.TXT,"
                     + "error=Cannot find file:\n\"FILE.TXT\"", "sample arrival 1458255915 start 0",
                 "series __name__=metric_without_timestamp_and_labels", "sample arrival 12.47 start 0",
                 "series __name__=something_weird,problem=division by zero",
@@ -155,7 +155,8 @@ public sealed class PrometheusTextDecoderTests
         var body = "a{b=\"ccccccccccccc\"} 1\na{b=\"c\"} 2\n"u8;
         var sink = default(CountingSink);
 
-        PrometheusTextDecoder.TryDecode(body, ref sink, new DecodeLimits { MaxSeries = 1 }, out var error).ShouldBeFalse();
+        PrometheusTextDecoder.TryDecode(body, ref sink, new DecodeLimits { MaxSeries = 1 }, out var error)
+            .ShouldBeFalse();
         error.ShouldContain("line 2: it holds more samples");
         PrometheusTextDecoder.TryDecode(body, ref sink, new DecodeLimits { MaxLabelBlockBytes = 30 }, out error)
             .ShouldBeFalse();
@@ -168,7 +169,7 @@ public sealed class PrometheusTextDecoderTests
         var text = new StringBuilder("# HELP a Some \\n help.\n# TYPE a counter\n");
         for (var i = 0; i < 1000; i++)
         {
-            text.Append(CultureInfo.InvariantCulture, $"a{{path=\"C:\\\\x{i}\",job=\"api\"}} {i}.25 17600000000{i:d2}\n");
+            text.Append(CultureInfo.InvariantCulture, $"a{{path=\"C:\\\\x{i}\"}} {i}.25 17600000000{i:d2}\n");
         }
         var body = Encoding.UTF8.GetBytes(text.ToString());
 

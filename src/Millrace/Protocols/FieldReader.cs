@@ -9,7 +9,7 @@ namespace Millrace.Protocols;
 /// that loops end by themselves and the caller looks at <see cref="Fault"/> once. Stricter than the format where
 /// tolerance only serves attackers: varints must be minimal, groups are refused.
 /// </summary>
-internal ref struct WireReader
+internal ref struct FieldReader
 {
     public const int Varint = 0;
     public const int Fixed64 = 1;
@@ -20,13 +20,13 @@ internal ref struct WireReader
     private int _position;
     private int _end;
 
-    public WireReader(ReadOnlySpan<byte> bytes)
+    public FieldReader(ReadOnlySpan<byte> bytes)
         : this(bytes, 0, bytes.Length)
     {
     }
 
     /// <summary>A message inside a body; offsets of faults stay those of the body.</summary>
-    public WireReader(ReadOnlySpan<byte> body, int start, int end)
+    public FieldReader(ReadOnlySpan<byte> body, int start, int end)
     {
         _bytes = body;
         _position = start;
@@ -172,8 +172,8 @@ internal ref struct WireReader
         ReadDelimited(out var start, out var end) ? _bytes[start..end] : default;
 
     /// <summary>Steps over a delimited field and returns a reader of its content.</summary>
-    public WireReader ReadMessage() =>
-        ReadDelimited(out var start, out var end) ? new WireReader(_bytes, start, end) : default;
+    public FieldReader ReadMessage() =>
+        ReadDelimited(out var start, out var end) ? new FieldReader(_bytes, start, end) : default;
 
     /// <summary>Steps over a field that nobody asked for.</summary>
     public void Skip(uint tag)
@@ -213,7 +213,7 @@ internal ref struct WireReader
     }
 
     /// <summary>Takes over the fault of a message inside this one; true when there is one.</summary>
-    public bool Adopt(in WireReader inner)
+    public bool Adopt(in FieldReader inner)
     {
         if (!inner.IsFaulty)
         {
