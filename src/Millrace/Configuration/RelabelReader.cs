@@ -1,4 +1,5 @@
 using System.Globalization;
+using Millrace.Model;
 using Millrace.Relabeling;
 
 namespace Millrace.Configuration;
@@ -6,29 +7,33 @@ namespace Millrace.Configuration;
 /// <summary>Reads lists of relabel rules and the selectors of <c>if</c> and <c>match</c>.</summary>
 internal static class RelabelReader
 {
-    /// <summary>The rules under the key, checked as a whole.</summary>
-    public static IReadOnlyList<RelabelConfig> Read(ConfigReader parent, string key)
-    {
-        var rules = ReadList(parent.Context, parent.Sequence(key), parent.PathOf(key));
-        ConfigChecks.CheckRelabeling(rules, parent.Context.Problems);
-        return rules;
-    }
+    /// <summary>The rules under the key.</summary>
+    public static IReadOnlyList<RelabelConfig> Read(
+        ConfigReader parent, string key, RelabelDialect dialect = RelabelDialect.Prometheus) =>
+        ReadList(parent.Context, parent.Sequence(key), parent.PathOf(key), dialect);
 
     /// <summary>The rules of a list of their own, such as a whole file of them.</summary>
     public static IReadOnlyList<RelabelConfig> ReadList(
-        ConfigContext context, IReadOnlyList<ConfigNode> elements, string path)
+        ConfigContext context, IReadOnlyList<ConfigNode> elements, string path, RelabelDialect dialect)
     {
         var rules = new List<RelabelConfig>(elements.Count);
         for (var i = 0; i < elements.Count; i++)
         {
             var element = elements[i];
-            if (element.Kind == ConfigNodeKind.Mapping)
+            if (element.Kind != ConfigNodeKind.Mapping)
             {
-                rules.Add(ReadRule(new ConfigReader(context, element, $"{path}[{i}]")));
+                context.Report(element.Line, $"{path}[{i}]",
+                    $"must be a relabel rule, but {element.Describe()} stands here: write its keys or remove it");
                 continue;
             }
-            context.Report(element.Line, $"{path}[{i}]",
-                $"must be a relabel rule, but {element.Describe()} stands here: write its keys or remove it");
+            var problemsBefore = context.Problems.Count;
+            var rule = ReadRule(new ConfigReader(context, element, $"{path}[{i}]"));
+            rules.Add(rule);
+            // What could not be read would only be reported again as missing.
+            if (context.Problems.Count == problemsBefore)
+            {
+                Relabeler.Compile([rule], context.Problems, dialect);
+            }
         }
         return rules;
     }
@@ -119,13 +124,15 @@ internal static class RelabelReader
                     $"must be a series selector in quotes, but {element.Describe()} stands here");
                 continue;
             }
-            if (ConfigChecks.SelectorError(element.Text) is { } error)
+            if (!SeriesSelector.TryParse(element.Text, out _, out var error))
             {
-                reader.Context.Report(element.Line, elementPath, error);
+                reader.Context.Report(element.Line, elementPath,
+                    $"\"{element.Text}\" is not a series selector: {error}");
+                continue;
             }
             selectors.Add(element.Text);
         }
-        return selectors;
+        return selectors.Count == elements.Count ? selectors : null;
     }
 
     /// <summary>False for what YAML reads as number or boolean.</summary>

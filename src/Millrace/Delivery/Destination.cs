@@ -221,6 +221,15 @@ internal sealed class Destination : IDisposable
         return true;
     }
 
+    /// <summary>Writes what waits in memory to the spill, so that the input log need not keep it.</summary>
+    public bool SpillMemory(long nowMs)
+    {
+        lock (_lock)
+        {
+            return _queue.TrySpillMemory(nowMs);
+        }
+    }
+
     /// <summary>No new requests from now on; those that are out may still be answered.</summary>
     public void BeginStop()
     {

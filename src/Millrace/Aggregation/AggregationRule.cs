@@ -1,0 +1,230 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Millrace.Aggregation.Outputs;
+using Millrace.Model;
+using Millrace.Relabeling;
+
+namespace Millrace.Aggregation;
+
+/// <summary>What a rule makes of a series.</summary>
+internal enum RuleVerdict
+{
+    NoMatch,
+
+    /// <summary>It matched, and input relabeling dropped it: it counts as matched for the raw output.</summary>
+    Dropped,
+
+    Taken,
+}
+
+/// <summary>The identity of a series inside a rule, and the group it belongs to.</summary>
+internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group);
+
+/// <summary>
+/// A compiled rule: the pure part of an aggregation. Which series it takes, how it groups them, what its outputs are
+/// called, and which window a time belongs to.
+/// </summary>
+internal sealed class AggregationRule
+{
+    /// <summary>
+    /// A counter's last sample is remembered at least this long, so that one failed scrape or a short pause does not
+    /// make a counter new. Five minutes is Prometheus' look-back.
+    /// </summary>
+    private static readonly TimeSpan MinCounterMemory = TimeSpan.FromMinutes(5);
+
+    private readonly SeriesSelector[]? _match;
+    private readonly HashSet<string> _dropLabels;
+    private readonly Relabeler _inputRelabeling;
+    private readonly Relabeler _outputRelabeling;
+    private readonly HashSet<string> _by;
+    private readonly HashSet<string> _without;
+    private readonly string _suffix;
+
+    public AggregationRule(AggregationRuleConfig config, int occurrence)
+    {
+        Config = config;
+        Key = StableHash.Hash128(Encoding.UTF8.GetBytes($"{occurrence} {Definition(config)}"));
+        IntervalMs = (long)config.Interval.TotalMilliseconds;
+        var staleness = config.StalenessInterval ?? config.Interval;
+        StalenessMs = (long)staleness.TotalMilliseconds;
+        CounterMemoryMs = (long)(staleness > MinCounterMemory ? staleness : MinCounterMemory).TotalMilliseconds;
+        IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
+        Outputs = [.. KindsOf(config)];
+        HasCounters = Array.Exists(Outputs, output => output.IsCounter);
+        _match = SelectorsOf(config);
+        _dropLabels = [.. config.DropInputLabels];
+        _by = [.. config.By];
+        _without = [.. config.Without];
+        _inputRelabeling = CompileRelabeling(config.InputRelabelConfigs);
+        _outputRelabeling = CompileRelabeling(config.OutputRelabelConfigs);
+        _suffix = SuffixOf(config);
+    }
+
+    public AggregationRuleConfig Config { get; }
+
+    /// <summary>The same in every process for the same rule text: by it state finds its rule again.</summary>
+    public UInt128 Key { get; }
+
+    public string Name => Config.Name.Length > 0 ? Config.Name : Config.Path;
+
+    public long IntervalMs { get; }
+
+    /// <summary>A group without samples for longer is gone.</summary>
+    public long StalenessMs { get; }
+
+    /// <summary>How long after its last sample a counter goes on instead of starting anew.</summary>
+    public long CounterMemoryMs { get; }
+
+    public long IgnoreFirstSampleMs { get; }
+
+    public OutputKind[] Outputs { get; }
+
+    public bool HasCounters { get; }
+
+    public bool IsArrivalTime => Config.Time == RuleTime.Arrival;
+
+    /// <summary>Decides what becomes of a series; <paramref name="scratch"/> is overwritten.</summary>
+    public RuleVerdict TryTake(LabelSet series, LabelBuilder scratch, out RuleSeries taken)
+    {
+        taken = default;
+        if (_match is not null && !Array.Exists(_match, selector => selector.Matches(series)))
+        {
+            return RuleVerdict.NoMatch;
+        }
+        var input = Keep(series, static (rule, name) => !rule._dropLabels.Contains(name), _dropLabels.Count == 0);
+        if (!_inputRelabeling.IsEmpty && !_inputRelabeling.TryApply(input, scratch, out input))
+        {
+            return RuleVerdict.Dropped;
+        }
+        var group = Keep(input, static (rule, name) => rule.IsGroupingLabel(name), _by.Count + _without.Count == 0);
+        taken = new RuleSeries(input.StableKey(), group.StableKey(), group);
+        return RuleVerdict.Taken;
+    }
+
+    /// <summary>The labels of an output series; null when output relabeling drops it.</summary>
+    public LabelSet? OutputLabels(LabelSet group, OutputKind output)
+    {
+        var labels = new List<Label>(group.Count + 1);
+        foreach (var label in group.Labels)
+        {
+            if (label.Name != LabelSet.MetricName)
+            {
+                labels.Add(label);
+            }
+        }
+        var name = group[LabelSet.MetricName];
+        labels.Add(new Label(LabelSet.MetricName, Config.KeepMetricNames ? name : name + _suffix + output.Name));
+        var series = LabelSet.From(labels);
+        return _outputRelabeling.TryApply(series, new LabelBuilder(), out var relabeled) ? relabeled : null;
+    }
+
+    /// <summary>The window (start, end] of a time, numbered so that window w ends at w·interval + offset.</summary>
+    public long WindowOf(long timeMs, long offsetMs) => FloorDivide(timeMs - offsetMs - 1, IntervalMs) + 1;
+
+    public long EndOf(long window, long offsetMs) => window * IntervalMs + offsetMs;
+
+    private bool IsGroupingLabel(string name) =>
+        _by.Count > 0 ? name == LabelSet.MetricName || _by.Contains(name) : !_without.Contains(name);
+
+    private LabelSet Keep(LabelSet series, Func<AggregationRule, string, bool> keeps, bool keepsAll)
+    {
+        if (keepsAll)
+        {
+            return series;
+        }
+        var kept = new List<Label>(series.Count);
+        foreach (var label in series.Labels)
+        {
+            if (keeps(this, label.Name))
+            {
+                kept.Add(label);
+            }
+        }
+        return LabelSet.From(kept);
+    }
+
+    /// <summary>vmagent's naming: <c>:interval[_by_labels][_without_labels]_output</c>.</summary>
+    private static string SuffixOf(AggregationRuleConfig config)
+    {
+        var suffix = new StringBuilder(":").Append(config.IntervalText);
+        AppendLabels(suffix, "_by", config.By);
+        AppendLabels(suffix, "_without", config.Without);
+        return suffix.Append('_').ToString();
+    }
+
+    private static void AppendLabels(StringBuilder suffix, string word, IReadOnlyList<string> labels)
+    {
+        var sorted = new SortedSet<string>(labels, Utf8Order.Comparer);
+        sorted.Remove(LabelSet.MetricName);
+        if (sorted.Count > 0)
+        {
+            suffix.Append(word).Append('_').AppendJoin('_', sorted);
+        }
+    }
+
+    private static IEnumerable<OutputKind> KindsOf(AggregationRuleConfig config)
+    {
+        foreach (var name in config.Outputs)
+        {
+            yield return OutputKind.Find(name)
+                ?? throw new ArgumentException($"output \"{name}\" of rule \"{config.Path}\" is not known");
+        }
+    }
+
+    private static SeriesSelector[]? SelectorsOf(AggregationRuleConfig config)
+    {
+        if (config.Match is null)
+        {
+            return null;
+        }
+        var selectors = new List<SeriesSelector>();
+        foreach (var text in config.Match)
+        {
+            selectors.Add(SeriesSelector.TryParse(text, out var selector, out var error)
+                ? selector
+                : throw new ArgumentException($"selector \"{text}\" of rule \"{config.Path}\": {error}"));
+        }
+        return [.. selectors];
+    }
+
+    private static Relabeler CompileRelabeling(IReadOnlyList<RelabelConfig> configs)
+    {
+        var problems = new List<ConfigProblem>();
+        var relabeler = Relabeler.Compile(configs, problems, RelabelDialect.VmAgent);
+        return problems.Count == 0 ? relabeler : throw new ArgumentException(problems[0].ToString());
+    }
+
+    /// <summary>Everything that decides the rule's results, and nothing of where it was written.</summary>
+    private static string Definition(AggregationRuleConfig config)
+    {
+        static RelabelConfig Bare(RelabelConfig rule) => rule with { File = "", Line = 0, Path = "" };
+        var bare = config with
+        {
+            File = "",
+            Line = 0,
+            Path = "",
+            AllowedLateness = null, // Policy: it decides when windows close, not what is in them.
+            InputRelabelConfigs = [.. Select(config.InputRelabelConfigs, Bare)],
+            OutputRelabelConfigs = [.. Select(config.OutputRelabelConfigs, Bare)],
+        };
+        return JsonSerializer.Serialize(bare, RuleDefinitionJson.Default.AggregationRuleConfig);
+    }
+
+    private static IEnumerable<RelabelConfig> Select(
+        IReadOnlyList<RelabelConfig> rules, Func<RelabelConfig, RelabelConfig> change)
+    {
+        foreach (var rule in rules)
+        {
+            yield return change(rule);
+        }
+    }
+
+    private static long FloorDivide(long value, long by) =>
+        value >= 0 ? value / by : -((-value + by - 1) / by);
+}
+
+/// <summary>Defaults are not written, so that a key added in a later release does not change older rules' keys.</summary>
+[JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]
+[JsonSerializable(typeof(AggregationRuleConfig))]
+internal sealed partial class RuleDefinitionJson : JsonSerializerContext;

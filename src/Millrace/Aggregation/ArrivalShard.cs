@@ -1,0 +1,212 @@
+using Millrace.Aggregation.Outputs;
+using Millrace.Memory;
+
+namespace Millrace.Aggregation;
+
+/// <summary>
+/// A shard in arrival time: vmagent's arithmetic. Every sample belongs to the window under way when it arrives, its
+/// own timestamp only orders the samples of a series. Windows are cut by the close records, so a replay gives the
+/// same answer. Semantics follow vmagent 1.150: reference in docs/compatibility.md.
+/// </summary>
+internal sealed class ArrivalShard : RuleShard
+{
+    private struct SeriesRow
+    {
+        public int Group;
+        public bool IsInWindow;
+        public bool HasLast;
+        public long LastMs;      // timestamp of the last sample
+        public double LastValue;
+        public long DeadlineMs;  // arrival of the last sample + staleness
+        public long RateSinceMs; // timestamp of the last sample before this window
+        public double Increase;
+        public double IncreasePrometheus;
+    }
+
+    private readonly Column<SeriesRow> _series = new();
+    private readonly WindowState _window;
+    private readonly bool _usesSamples;
+
+    public ArrivalShard(AggregationRule rule, RuleClock clock)
+        : base(rule, clock)
+    {
+        _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
+        _window = new WindowState(rule);
+    }
+
+    public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
+        var accepted = 0;
+        var windowStartMs = Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+        Counters.Samples += samples.Count;
+        for (var i = 0; i < samples.Count; i++)
+        {
+            var value = samples.Values[i];
+            var timeMs = samples.TimesMs[i];
+            if (double.IsNaN(value))
+            {
+                Counters.NotANumber++;
+                continue;
+            }
+            if (Rule.Config.IgnoreOldSamples && timeMs < windowStartMs)
+            {
+                Counters.CountLate(arrivalMs - timeMs);
+                continue;
+            }
+            ref var series = ref _series[samples.Slots[i]];
+            Groups.Touch(series.Group, arrivalMs);
+            series.IsInWindow = true;
+            if (Rule.HasCounters)
+            {
+                AddCounterSample(ref series, timeMs, value, arrivalMs);
+            }
+            series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
+            scratch.Groups[accepted] = series.Group;
+            scratch.Values[accepted] = value;
+            scratch.TimesMs[accepted++] = timeMs;
+        }
+        if (!_usesSamples || accepted == 0)
+        {
+            return;
+        }
+        foreach (var output in _window.Outputs)
+        {
+            output.AddSamples(
+                scratch.Groups.AsSpan(0, accepted),
+                scratch.Values.AsSpan(0, accepted),
+                scratch.TimesMs.AsSpan(0, accepted));
+        }
+    }
+
+    public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
+    {
+        while (ClosedThrough < throughWindow)
+        {
+            if (Groups.AliveCount == 0)
+            {
+                ClosedThrough = throughWindow;
+                break;
+            }
+            var endMs = Rule.EndOf(ClosedThrough + 1, Clock.OffsetMs);
+            Sweep(scratch, endMs);
+            var part = new WindowPart(endMs);
+            Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
+            parts.Add(part);
+            ClosedThrough++;
+        }
+    }
+
+    public override void Write(SnapshotWriter writer)
+    {
+        base.Write(writer);
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            writer.Write(_series[slot]);
+        }
+        _window.Write(writer, Series.SlotCount, Groups.RowCount);
+    }
+
+    public override void Read(SnapshotReader reader)
+    {
+        base.Read(reader);
+        _series.EnsureCapacity(Series.SlotCount);
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            _series[slot] = reader.Read<SeriesRow>();
+        }
+        _window.Read(reader, Series.SlotCount, Groups.RowCount);
+    }
+
+    protected override void AddSeries(int slot, int group)
+    {
+        _series.EnsureCapacity(Series.SlotCount);
+        _series[slot] = new SeriesRow { Group = group };
+        _window.Reserve(Series.SlotCount, Groups.RowCount);
+    }
+
+    private void AddCounterSample(ref SeriesRow series, long timeMs, double value, long arrivalMs)
+    {
+        // vmagent compares deadlines in whole seconds.
+        var isKnown = series.HasLast && series.DeadlineMs / 1000 >= arrivalMs / 1000;
+        if (isKnown && timeMs < series.LastMs)
+        {
+            Counters.OutOfOrder++;
+            return;
+        }
+        if (isKnown)
+        {
+            Counters.CounterResets += value < series.LastValue ? 1 : 0;
+            var delta = Runs.Delta(series.LastValue, value);
+            series.Increase += delta;
+            series.IncreasePrometheus += delta;
+        }
+        else
+        {
+            if (Rule.Config.FirstSample != FirstSample.Zero
+                && arrivalMs / 1000 >= (Clock.StartMs + Rule.IgnoreFirstSampleMs) / 1000)
+            {
+                series.Increase += value;
+            }
+            series.RateSinceMs = timeMs;
+        }
+        series.HasLast = true;
+        series.LastMs = timeMs;
+        series.LastValue = value;
+    }
+
+    private void Sweep(ShardScratch scratch, long endMs)
+    {
+        var count = 0;
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            ref var series = ref _series[slot];
+            if (series.Group < 0)
+            {
+                continue;
+            }
+            if (series.IsInWindow)
+            {
+                scratch.Series[count++] = Finish(ref series);
+                if (count == scratch.Series.Length)
+                {
+                    AddSeries(scratch.Series);
+                    count = 0;
+                }
+            }
+            else if (endMs > series.DeadlineMs)
+            {
+                Groups.Leave(series.Group);
+                Series.Remove(slot);
+                series = new SeriesRow { Group = -1 };
+            }
+        }
+        AddSeries(scratch.Series.AsSpan(0, count));
+    }
+
+    private void AddSeries(ReadOnlySpan<SeriesWindow> series)
+    {
+        foreach (var output in _window.Outputs)
+        {
+            output.AddSeries(series);
+        }
+    }
+
+    private static SeriesWindow Finish(ref SeriesRow series)
+    {
+        var spanMs = series.LastMs - series.RateSinceMs;
+        var finished = new SeriesWindow
+        {
+            Group = series.Group,
+            Increase = series.Increase,
+            IncreasePrometheus = series.IncreasePrometheus,
+            Rate = series.HasLast && spanMs > 0 ? series.IncreasePrometheus / (spanMs / 1000.0) : double.NaN,
+            LastMs = series.LastMs,
+            LastValue = series.LastValue,
+        };
+        series.IsInWindow = false;
+        series.Increase = 0;
+        series.IncreasePrometheus = 0;
+        series.RateSinceMs = series.LastMs;
+        return finished;
+    }
+}

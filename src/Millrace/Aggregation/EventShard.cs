@@ -1,0 +1,485 @@
+using Millrace.Aggregation.Outputs;
+using Millrace.Memory;
+
+namespace Millrace.Aggregation;
+
+/// <summary>
+/// A shard in event time. A sample belongs to the window (start, end] of its own timestamp; per series and open
+/// window there is one run, per series the base: the last counted sample of the closed windows. In order, a sample
+/// overwrites the end of its run and touches no group. One linear sweep at the close turns runs into increases:
+/// sum of (last - first) over the runs, and the deltas from base to first run and from run to run, which so belong to
+/// the later window. The result does not depend on order or repetition (see <see cref="SideRuns"/>).
+/// </summary>
+internal sealed class EventShard : RuleShard
+{
+    private struct SeriesRow
+    {
+        public int Group;
+        public bool HasBase;
+        public long BaseMs;
+        public double BaseValue;
+    }
+
+    private readonly Column<SeriesRow> _series = new();
+    private readonly List<WindowState> _open = [];  // by window
+    private readonly Stack<WindowState> _spare = new();
+    private readonly bool _usesSamples;
+    private readonly bool _hasSeriesOutputs;
+    private WindowState? _latest; // the window of the last sample: mostly that of the next one
+
+    public EventShard(AggregationRule rule, RuleClock clock)
+        : base(rule, clock)
+    {
+        _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
+        _hasSeriesOutputs = Array.Exists(rule.Outputs, output => !output.UsesSamples);
+    }
+
+    public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
+        var ahead = Rule.WindowOf(arrivalMs, Clock.OffsetMs) + 1;
+        var accepted = 0;
+        WindowState? acceptedIn = null;
+        Counters.Samples += samples.Count;
+        Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
+        for (var i = 0; i < samples.Count; i++)
+        {
+            var timeMs = samples.TimesMs[i];
+            var value = samples.Values[i];
+            if (double.IsNaN(value))
+            {
+                // A stale marker ends presence, which is judged by samples alone, and never the counter's chain.
+                Counters.NotANumber++;
+                continue;
+            }
+            var window = WindowFor(timeMs, ahead);
+            if (window is null)
+            {
+                Refuse(timeMs, arrivalMs);
+                continue;
+            }
+            var slot = samples.Slots[i];
+            var booking = Book(window, slot, timeMs, value, samples.StartsMs[i], out var oldValue);
+            if (booking == Booking.Repeat)
+            {
+                Counters.Repeats++;
+            }
+            if (!_usesSamples || booking == Booking.Repeat)
+            {
+                continue;
+            }
+            if (booking == Booking.Replaced)
+            {
+                ReplaceSample(window, _series[slot].Group, oldValue, value, timeMs);
+                continue;
+            }
+            if (!ReferenceEquals(window, acceptedIn))
+            {
+                AddSamples(acceptedIn, scratch, accepted);
+                acceptedIn = window;
+                accepted = 0;
+            }
+            scratch.Groups[accepted] = _series[slot].Group;
+            scratch.Values[accepted] = value;
+            scratch.TimesMs[accepted++] = timeMs;
+        }
+        AddSamples(acceptedIn, scratch, accepted);
+    }
+
+    public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
+    {
+        while (ClosedThrough < throughWindow)
+        {
+            var window = ClosedThrough + 1;
+            var state = _open.Count > 0 && _open[0].Window == window ? _open[0] : null;
+            if (state is null && Groups.AliveCount == 0)
+            {
+                // Nothing happens before the next open window: a long absence costs no work.
+                ClosedThrough = _open.Count > 0 ? Math.Min(throughWindow, _open[0].Window - 1) : throughWindow;
+                continue;
+            }
+            var isWhole = window >= Clock.FirstWholeWindow || Rule.Config.EmitPartialWindows;
+            if (state is not null)
+            {
+                Sweep(state, scratch, isWhole);
+            }
+            if (isWhole)
+            {
+                var part = new WindowPart(Rule.EndOf(window, Clock.OffsetMs));
+                Groups.Emit(state, part, IsEmitted(window), Counters);
+                parts.Add(part);
+            }
+            if (state is not null)
+            {
+                _open.RemoveAt(0);
+                _spare.Push(state);
+                _latest = null;
+            }
+            ClosedThrough = window;
+        }
+        ForgetOldSeries(Rule.EndOf(ClosedThrough, Clock.OffsetMs));
+    }
+
+    public override void Write(SnapshotWriter writer)
+    {
+        base.Write(writer);
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            writer.Write(_series[slot]);
+        }
+        writer.Write(_open.Count);
+        foreach (var window in _open)
+        {
+            window.Write(writer, Series.SlotCount, Groups.RowCount);
+        }
+    }
+
+    public override void Read(SnapshotReader reader)
+    {
+        base.Read(reader);
+        _series.EnsureCapacity(Series.SlotCount);
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            _series[slot] = reader.Read<SeriesRow>();
+        }
+        for (var count = reader.ReadInt32(); count > 0; count--)
+        {
+            var window = new WindowState(Rule);
+            window.Read(reader, Series.SlotCount, Groups.RowCount);
+            _open.Add(window);
+        }
+    }
+
+    protected override void AddSeries(int slot, int group)
+    {
+        _series.EnsureCapacity(Series.SlotCount);
+        _series[slot] = new SeriesRow { Group = group };
+        foreach (var window in _open)
+        {
+            window.Reserve(Series.SlotCount, Groups.RowCount);
+        }
+    }
+
+    /// <summary>The open window of a time; null when it is closed or too far ahead.</summary>
+    private WindowState? WindowFor(long timeMs, long ahead)
+    {
+        if (_latest is { } latest && timeMs > latest.StartMs && timeMs <= latest.StartMs + Rule.IntervalMs)
+        {
+            return latest;
+        }
+        var window = Rule.WindowOf(timeMs, Clock.OffsetMs);
+        if (window <= ClosedThrough || window > ahead)
+        {
+            return null;
+        }
+        var at = _open.Count;
+        while (at > 0 && _open[at - 1].Window >= window)
+        {
+            at--;
+        }
+        if (at == _open.Count || _open[at].Window != window)
+        {
+            if (!_spare.TryPop(out var state))
+            {
+                state = new WindowState(Rule);
+            }
+            var startMs = Rule.EndOf(window - 1, Clock.OffsetMs);
+            _open.Insert(at, state.Open(window, startMs, Series.SlotCount, Groups.RowCount));
+        }
+        return _latest = _open[at];
+    }
+
+    private void Refuse(long timeMs, long arrivalMs)
+    {
+        if (Rule.WindowOf(timeMs, Clock.OffsetMs) <= ClosedThrough)
+        {
+            // Too late for its window. What a counter gained is not lost: it counts from the base on.
+            Counters.CountLate(arrivalMs - timeMs);
+        }
+        else
+        {
+            Counters.TooFarAhead++;
+        }
+    }
+
+    private Booking Book(
+        WindowState window, int slot, long timeMs, double value, long startMs, out double oldValue)
+    {
+        ref var run = ref window.Runs[slot];
+        var offset = (int)(timeMs - window.StartMs);
+        oldValue = 0;
+        if (startMs != 0 && Rule.HasCounters)
+        {
+            startMs = RelevantStart(window, slot, in run, timeMs, startMs);
+        }
+        if (run.FirstOffset == 0)
+        {
+            run = new Run(offset, value);
+            if (startMs != 0)
+            {
+                window.SideRuns.Start(slot, new SideRun { Run = run, StartMs = startMs });
+                run.FirstOffset = Run.InSideTable;
+            }
+            return Booking.New;
+        }
+        if (offset > run.LastOffset && run.FirstOffset > 0 && startMs == 0
+            && (value >= run.LastValue || !Rule.HasCounters))
+        {
+            run.LastOffset = offset;
+            run.LastValue = value;
+            return Booking.New;
+        }
+        return BookUnusual(window, slot, offset, value, startMs, out oldValue);
+    }
+
+    /// <summary>A decrease, a sample out of order, or a series that has several runs already.</summary>
+    private Booking BookUnusual(
+        WindowState window, int slot, int offset, double value, long startMs, out double oldValue)
+    {
+        ref var run = ref window.Runs[slot];
+        oldValue = 0;
+        if (run.FirstOffset == Run.InSideTable)
+        {
+            return window.SideRuns.Add(
+                slot, offset, value, startMs, ref Counters.AmbiguousResets, out oldValue);
+        }
+        if (offset < run.LastOffset)
+        {
+            Counters.OutOfOrder++;
+        }
+        if (offset == run.LastOffset || offset == run.FirstOffset)
+        {
+            return Rule.HasCounters
+                ? Runs.Repeat(ref run, offset, value, out oldValue)
+                : RepeatGauge(ref run, offset, value, out oldValue);
+        }
+        if (!Rule.HasCounters)
+        {
+            if (offset < run.FirstOffset)
+            {
+                run.FirstOffset = offset;
+                run.FirstValue = value;
+            }
+            return Booking.New;
+        }
+        if (offset < run.FirstOffset && value <= run.FirstValue && startMs == 0)
+        {
+            run.FirstOffset = offset;
+            run.FirstValue = value;
+            return Booking.New;
+        }
+        if (offset > run.FirstOffset && offset < run.LastOffset
+            && value >= run.FirstValue && value <= run.LastValue)
+        {
+            return Booking.New;
+        }
+        window.SideRuns.Start(slot, new SideRun { Run = run });
+        run.FirstOffset = Run.InSideTable;
+        return window.SideRuns.Add(slot, offset, value, startMs, ref Counters.AmbiguousResets, out oldValue);
+    }
+
+    /// <summary>The start timestamp if it can matter: the counter began after the sample before this one.</summary>
+    private long RelevantStart(WindowState window, int slot, in Run run, long timeMs, long startMs)
+    {
+        if (startMs > timeMs)
+        {
+            return 0;
+        }
+        if (run.FirstOffset > 0)
+        {
+            return startMs > window.StartMs + run.LastOffset ? startMs : 0;
+        }
+        if (run.FirstOffset == Run.InSideTable)
+        {
+            return startMs > window.StartMs - Rule.IntervalMs ? startMs : 0;
+        }
+        ref var series = ref _series[slot];
+        return startMs > (series.HasBase ? series.BaseMs : window.StartMs) ? startMs : 0;
+    }
+
+    private static Booking RepeatGauge(ref Run run, int offset, double value, out double oldValue)
+    {
+        oldValue = offset == run.LastOffset ? run.LastValue : run.FirstValue;
+        if (!(value > oldValue))
+        {
+            return Booking.Repeat;
+        }
+        if (offset == run.LastOffset)
+        {
+            run.LastValue = value;
+        }
+        if (offset == run.FirstOffset)
+        {
+            run.FirstValue = value;
+        }
+        return Booking.Replaced;
+    }
+
+    private void AddSamples(WindowState? window, ShardScratch scratch, int count)
+    {
+        if (window is null || count == 0)
+        {
+            return;
+        }
+        foreach (var output in window.Outputs)
+        {
+            output.AddSamples(
+                scratch.Groups.AsSpan(0, count), scratch.Values.AsSpan(0, count), scratch.TimesMs.AsSpan(0, count));
+        }
+    }
+
+    private static void ReplaceSample(WindowState window, int group, double oldValue, double value, long timeMs)
+    {
+        foreach (var output in window.Outputs)
+        {
+            output.Replace(group, oldValue, value, timeMs);
+        }
+    }
+
+    /// <summary>Turns the runs of a window into what its outputs need, moves the bases, and clears the window.</summary>
+    private void Sweep(WindowState window, ShardScratch scratch, bool isWhole)
+    {
+        var count = 0;
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            ref var run = ref window.Runs[slot];
+            if (run.FirstOffset == 0)
+            {
+                continue;
+            }
+            scratch.Series[count++] = Finish(window, slot, in run);
+            if (run.FirstOffset == Run.InSideTable)
+            {
+                window.SideRuns.Remove(slot);
+            }
+            run = default;
+            if (count == scratch.Series.Length)
+            {
+                AddSeries(window, scratch.Series.AsSpan(0, count), isWhole);
+                count = 0;
+            }
+        }
+        AddSeries(window, scratch.Series.AsSpan(0, count), isWhole);
+        if (!isWhole)
+        {
+            for (var group = 0; group < Groups.RowCount; group++)
+            {
+                foreach (var output in window.Outputs)
+                {
+                    output.Clear(group);
+                }
+            }
+        }
+    }
+
+    private void AddSeries(WindowState window, ReadOnlySpan<SeriesWindow> series, bool isWhole)
+    {
+        if (!isWhole)
+        {
+            return;
+        }
+        foreach (ref readonly var one in series)
+        {
+            Groups.Touch(one.Group, one.LastMs);
+        }
+        if (_hasSeriesOutputs)
+        {
+            foreach (var output in window.Outputs)
+            {
+                output.AddSeries(series);
+            }
+        }
+    }
+
+    private SeriesWindow Finish(WindowState window, int slot, in Run run)
+    {
+        ref var series = ref _series[slot];
+        var single = new SideRun { Run = run };
+        var runs = run.FirstOffset == Run.InSideTable
+            ? System.Runtime.InteropServices.CollectionsMarshal.AsSpan(window.SideRuns[slot])
+            : new Span<SideRun>(ref single);
+        var first = runs[0];
+        var last = runs[^1].Run;
+        var firstMs = window.StartMs + first.Run.FirstOffset;
+        var lastMs = window.StartMs + last.LastOffset;
+        var hasBase = series.HasBase && firstMs - series.BaseMs <= Rule.CounterMemoryMs;
+
+        // Within the runs, and from run to run.
+        var increase = first.Run.LastValue - first.Run.FirstValue;
+        for (var i = 1; i < runs.Length; i++)
+        {
+            var before = runs[i - 1].Run;
+            var after = runs[i].Run;
+            var began = runs[i].StartMs > window.StartMs + before.LastOffset;
+            Counters.CounterResets += began || after.FirstValue < before.LastValue ? 1 : 0;
+            increase += began ? after.FirstValue : Runs.Delta(before.LastValue, after.FirstValue);
+            increase += after.LastValue - after.FirstValue;
+        }
+
+        // From the base to the first run, or what a first sample counts.
+        var firstCounts = 0.0;
+        if (hasBase)
+        {
+            var began = first.StartMs > series.BaseMs;
+            Counters.CounterResets += began || first.Run.FirstValue < series.BaseValue ? 1 : 0;
+            increase += began ? first.Run.FirstValue : Runs.Delta(series.BaseValue, first.Run.FirstValue);
+        }
+        else if (CountsFirstSample(firstMs, first.StartMs, window.StartMs))
+        {
+            firstCounts = first.Run.FirstValue;
+        }
+        var sinceMs = hasBase ? series.BaseMs : firstMs;
+        series.HasBase = true;
+        series.BaseMs = lastMs;
+        series.BaseValue = last.LastValue;
+        return new SeriesWindow
+        {
+            Group = series.Group,
+            Increase = increase + firstCounts,
+            IncreasePrometheus = increase,
+            Rate = lastMs > sinceMs ? increase / ((lastMs - sinceMs) / 1000.0) : double.NaN,
+            FirstMs = firstMs,
+            LastMs = lastMs,
+            FirstValue = first.Run.FirstValue,
+            LastValue = last.LastValue,
+        };
+    }
+
+    private bool CountsFirstSample(long firstMs, long counterStartMs, long windowStartMs) =>
+        Rule.Config.FirstSample switch
+        {
+            FirstSample.Zero => false,
+            FirstSample.Count => firstMs >= Clock.StartMs + Rule.IgnoreFirstSampleMs,
+            _ => counterStartMs > windowStartMs,
+        };
+
+    /// <summary>Frees the series whose base no later sample can use. Judged by timestamps, at closes only.</summary>
+    private void ForgetOldSeries(long closedMs)
+    {
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            ref var series = ref _series[slot];
+            if (series.Group < 0 || (series.HasBase && series.BaseMs + Rule.CounterMemoryMs >= closedMs))
+            {
+                continue;
+            }
+            if (!IsInOpenWindow(slot))
+            {
+                Groups.Leave(series.Group);
+                Series.Remove(slot);
+                series = new SeriesRow { Group = -1 };
+            }
+        }
+    }
+
+    private bool IsInOpenWindow(int slot)
+    {
+        foreach (var window in _open)
+        {
+            if (window.Runs[slot].FirstOffset != 0)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}

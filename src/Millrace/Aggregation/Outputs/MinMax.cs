@@ -1,0 +1,53 @@
+namespace Millrace.Aggregation.Outputs;
+
+/// <summary>The extreme value so far.</summary>
+internal struct ExtremeState
+{
+    public double Value;
+    public bool HasValue;
+}
+
+/// <summary>The state behind <c>min</c> and <c>max</c>; idempotent, so repeats and order do not matter.</summary>
+internal abstract class ExtremeColumn(int sign) : OutputColumn<ExtremeState>
+{
+    public override void AddSamples(
+        ReadOnlySpan<int> groups, ReadOnlySpan<double> values, ReadOnlySpan<long> timesMs)
+    {
+        for (var i = 0; i < groups.Length; i++)
+        {
+            Offer(ref this[groups[i]], values[i]);
+        }
+    }
+
+    public override void Replace(int group, double oldValue, double newValue, long timeMs) =>
+        Offer(ref this[group], newValue);
+
+    protected override bool TryGetValue(in ExtremeState state, out double value)
+    {
+        value = state.Value;
+        return state.HasValue;
+    }
+
+    protected override void Merge(ref ExtremeState state, in ExtremeState other)
+    {
+        if (other.HasValue)
+        {
+            Offer(ref state, other.Value);
+        }
+    }
+
+    private void Offer(ref ExtremeState state, double value)
+    {
+        if (!state.HasValue || (sign > 0 ? value > state.Value : value < state.Value))
+        {
+            state.Value = value;
+            state.HasValue = true;
+        }
+    }
+}
+
+/// <summary><c>min</c>: the smallest sample of the window.</summary>
+internal sealed class Min() : ExtremeColumn(-1);
+
+/// <summary><c>max</c>: the largest sample of the window.</summary>
+internal sealed class Max() : ExtremeColumn(+1);

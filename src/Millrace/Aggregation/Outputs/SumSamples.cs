@@ -1,0 +1,56 @@
+namespace Millrace.Aggregation.Outputs;
+
+/// <summary>A sum and the number of its summands.</summary>
+internal struct SumState
+{
+    public DoubleDouble Sum;
+    public long Count;
+}
+
+/// <summary>The state behind every output that is a sum: <c>sum_samples</c> by itself, others by what they add.</summary>
+internal abstract class SumColumn : OutputColumn<SumState>
+{
+    protected override bool TryGetValue(in SumState state, out double value)
+    {
+        value = state.Sum.Value;
+        return state.Count > 0;
+    }
+
+    protected override void Merge(ref SumState state, in SumState other)
+    {
+        state.Sum.Add(other.Sum);
+        state.Count += other.Count;
+    }
+}
+
+/// <summary><c>sum_samples</c>: the sum of all samples of the window.</summary>
+internal class SumSamples : SumColumn
+{
+    public override void AddSamples(
+        ReadOnlySpan<int> groups, ReadOnlySpan<double> values, ReadOnlySpan<long> timesMs)
+    {
+        for (var i = 0; i < groups.Length; i++)
+        {
+            ref var state = ref this[groups[i]];
+            state.Sum.Add(values[i]);
+            state.Count++;
+        }
+    }
+
+    public override void Replace(int group, double oldValue, double newValue, long timeMs)
+    {
+        ref var state = ref this[group];
+        state.Sum.Add(-oldValue);
+        state.Sum.Add(newValue);
+    }
+}
+
+/// <summary><c>avg</c>: the sum of all samples of the window over their number.</summary>
+internal sealed class Avg : SumSamples
+{
+    protected override bool TryGetValue(in SumState state, out double value)
+    {
+        value = state.Sum.Value / state.Count;
+        return state.Count > 0;
+    }
+}

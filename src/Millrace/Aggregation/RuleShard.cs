@@ -1,0 +1,82 @@
+using Millrace.Memory;
+using Millrace.Model;
+
+namespace Millrace.Aggregation;
+
+/// <summary>
+/// One rule in one task: series slots, groups, windows. Touched by one thread, in the order of the log. What differs
+/// between event time and arrival time is in the two kinds of shard.
+/// </summary>
+internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
+{
+    /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
+    protected SeriesTable Series { get; } = new();
+
+    protected GroupTable Groups { get; } = new(rule);
+
+    public AggregationRule Rule { get; } = rule;
+
+    public RuleClock Clock { get; } = clock;
+
+    public ShardCounters Counters { get; } = new();
+
+    /// <summary>Samples lent by the worker while it fills a task's part of a batch; null in between.</summary>
+    public PendingSamples? Pending { get; set; }
+
+    /// <summary>Windows up to here are closed.</summary>
+    public long ClosedThrough { get; protected set; }
+
+    public int SeriesCount => Series.Count;
+
+    public int GroupCount => Groups.Count;
+
+    /// <summary>A shard that has seen nothing, for a rule whose windows are closed up to one.</summary>
+    public static RuleShard Create(AggregationRule rule, RuleClock clock, long closedThrough)
+    {
+        RuleShard shard = rule.IsArrivalTime ? new ArrivalShard(rule, clock) : new EventShard(rule, clock);
+        shard.ClosedThrough = closedThrough;
+        return shard;
+    }
+
+    /// <summary>Whether a remembered slot still holds the series.</summary>
+    public bool HoldsSeries(int slot, UInt128 key) => Series.Holds(slot, key);
+
+    /// <summary>The slot of a series; a new one joins its group.</summary>
+    public int SlotOf(UInt128 key, UInt128 groupKey, LabelSet group)
+    {
+        var slot = Series.Find(key);
+        if (slot < 0)
+        {
+            slot = Series.Add(key);
+            AddSeries(slot, Groups.Join(groupKey, group));
+        }
+        return slot;
+    }
+
+    /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
+    public abstract void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch);
+
+    /// <summary>Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.</summary>
+    public abstract void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts);
+
+    public virtual void Write(SnapshotWriter writer)
+    {
+        writer.Write(ClosedThrough);
+        Series.Write(writer);
+        Groups.Write(writer);
+    }
+
+    public virtual void Read(SnapshotReader reader)
+    {
+        ClosedThrough = reader.ReadInt64();
+        Series.Read(reader);
+        Groups.Read(reader);
+    }
+
+    protected abstract void AddSeries(int slot, int group);
+
+    /// <summary>Whether the window is shown: seen from its first moment, and not among those to be ignored.</summary>
+    protected bool IsEmitted(long window) =>
+        (window >= Clock.FirstWholeWindow || Rule.Config.EmitPartialWindows)
+        && window >= Clock.FirstWholeWindow + Rule.Config.IgnoreFirstIntervals;
+}

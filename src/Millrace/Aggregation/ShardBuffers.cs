@@ -1,0 +1,65 @@
+using Millrace.Aggregation.Outputs;
+
+namespace Millrace.Aggregation;
+
+/// <summary>Samples on their way into one shard, as parallel columns.</summary>
+internal sealed class PendingSamples
+{
+    public const int Capacity = 256;
+
+    public int Count;
+    public readonly int[] Slots = new int[Capacity];
+    public readonly long[] TimesMs = new long[Capacity];
+    public readonly double[] Values = new double[Capacity];
+    public readonly long[] StartsMs = new long[Capacity];
+}
+
+/// <summary>Buffers of one worker, lent to one shard at a time.</summary>
+internal sealed class ShardScratch
+{
+    public readonly int[] Groups = new int[PendingSamples.Capacity];
+    public readonly double[] Values = new double[PendingSamples.Capacity];
+    public readonly long[] TimesMs = new long[PendingSamples.Capacity];
+    public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
+}
+
+/// <summary>One output sample of a closed window. Labels are a label block of remote write 1.0.</summary>
+internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value);
+
+/// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
+internal sealed class WindowPart(long endMs)
+{
+    public long EndMs { get; } = endMs;
+
+    public List<OutputSample> Samples { get; } = [];
+}
+
+/// <summary>What a shard counted; plain fields of one thread, read by others without a promise of the moment.</summary>
+internal sealed class ShardCounters
+{
+    /// <summary>Upper bounds of the ages by which late samples are counted; the last bucket is everything above.</summary>
+    public static readonly long[] LateBoundsMs = [1_000, 10_000, 60_000, 600_000, 3_600_000];
+
+    public readonly long[] LateSamples = new long[LateBoundsMs.Length + 1];
+    public long Samples;
+    public long NotANumber;
+    public long TooFarAhead;
+    public long Repeats;
+    public long OutOfOrder;
+    public long AmbiguousResets;
+    public long CounterResets;
+    public long OutputSamples;
+
+    /// <summary>How far samples came behind their timestamps, one observation per handful of samples.</summary>
+    public readonly LagHistogram Lags = new();
+
+    public void CountLate(long ageMs)
+    {
+        var bucket = 0;
+        while (bucket < LateBoundsMs.Length && ageMs > LateBoundsMs[bucket])
+        {
+            bucket++;
+        }
+        LateSamples[bucket]++;
+    }
+}

@@ -1,0 +1,75 @@
+using Millrace.Aggregation.Outputs;
+using Millrace.Memory;
+
+namespace Millrace.Aggregation;
+
+/// <summary>One open window of a shard: a run per series slot, and a row per group for each output.</summary>
+internal sealed class WindowState
+{
+    public WindowState(AggregationRule rule)
+    {
+        Outputs = new OutputWindow[rule.Outputs.Length];
+        for (var i = 0; i < Outputs.Length; i++)
+        {
+            Outputs[i] = rule.Outputs[i].NewWindow(rule.Config.Time);
+        }
+    }
+
+    public long Window { get; private set; }
+
+    /// <summary>Where the window begins; times of runs count from here.</summary>
+    public long StartMs { get; private set; }
+
+    public Column<Run> Runs { get; } = new();
+
+    public SideRuns SideRuns { get; private set; } = new();
+
+    public OutputWindow[] Outputs { get; }
+
+    /// <summary>The state must be all clear: new, or swept.</summary>
+    public WindowState Open(long window, long startMs, int seriesCount, int groupCount)
+    {
+        Window = window;
+        StartMs = startMs;
+        Reserve(seriesCount, groupCount);
+        return this;
+    }
+
+    public void Reserve(int seriesCount, int groupCount)
+    {
+        Runs.EnsureCapacity(seriesCount);
+        foreach (var output in Outputs)
+        {
+            output.Reserve(groupCount);
+        }
+    }
+
+    public void Write(SnapshotWriter writer, int seriesCount, int groupCount)
+    {
+        writer.Write(Window);
+        writer.Write(StartMs);
+        for (var slot = 0; slot < seriesCount; slot++)
+        {
+            writer.Write(Runs[slot]);
+        }
+        SideRuns.Write(writer);
+        foreach (var output in Outputs)
+        {
+            output.Write(writer, groupCount);
+        }
+    }
+
+    public void Read(SnapshotReader reader, int seriesCount, int groupCount)
+    {
+        Open(reader.ReadInt64(), reader.ReadInt64(), seriesCount, groupCount);
+        for (var slot = 0; slot < seriesCount; slot++)
+        {
+            Runs[slot] = reader.Read<Run>();
+        }
+        SideRuns.Read(reader);
+        foreach (var output in Outputs)
+        {
+            output.Read(reader, groupCount);
+        }
+    }
+}

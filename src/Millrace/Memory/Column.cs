@@ -1,0 +1,51 @@
+using System.Runtime.CompilerServices;
+
+namespace Millrace.Memory;
+
+/// <summary>
+/// A column of values indexed by slot. It grows by chunks, so that growing neither copies a million rows nor leaves
+/// half of the memory unused; the first chunk starts small, because most columns stay small. New rows are zero.
+/// </summary>
+internal sealed class Column<T> where T : unmanaged
+{
+    private const int ChunkBits = 10;
+    private const int ChunkSize = 1 << ChunkBits;
+    private const int FirstSize = 16;
+
+    private T[][] _chunks = [];
+
+    public int Capacity { get; private set; }
+
+    public ref T this[int index]
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => ref _chunks[index >> ChunkBits][index & (ChunkSize - 1)];
+    }
+
+    public void EnsureCapacity(int count)
+    {
+        while (Capacity < count)
+        {
+            Grow();
+        }
+    }
+
+    private void Grow()
+    {
+        if (Capacity < ChunkSize)
+        {
+            var first = Capacity == 0 ? [] : _chunks[0];
+            Array.Resize(ref first, Capacity == 0 ? FirstSize : Capacity * 2);
+            _chunks = [first];
+            Capacity = first.Length;
+            return;
+        }
+        var chunk = Capacity >> ChunkBits;
+        if (chunk == _chunks.Length)
+        {
+            Array.Resize(ref _chunks, Math.Max(4, chunk * 2));
+        }
+        _chunks[chunk] = new T[ChunkSize];
+        Capacity += ChunkSize;
+    }
+}

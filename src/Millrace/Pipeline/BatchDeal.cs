@@ -1,0 +1,226 @@
+namespace Millrace.Pipeline;
+
+/// <summary>A sample for one rule of one task.</summary>
+internal struct TaskSample
+{
+    public int Target;
+    public long TimeMs;
+    public double Value;
+    public long StartMs;
+}
+
+/// <summary>A sample, histogram or exemplar for one lane of a destination.</summary>
+internal struct LaneSample
+{
+    public int Target;
+
+    /// <summary>The place in the body: with the LSN it makes the position behind which a lane goes on.</summary>
+    public int Ordinal;
+
+    public long TimeMs;
+    public double Value;
+    public long StartMs;
+
+    /// <summary>Index into the batch's extras; -1 for a sample.</summary>
+    public int Extra;
+}
+
+/// <summary>
+/// A batch dealt to tasks and lanes: filtered by time, then sorted by who applies it, each in the batch's order. Made by
+/// the thread that decoded, outside any lock; a function of the batch and of the record's arrival time alone.
+/// </summary>
+internal sealed class BatchDeal
+{
+    private const int Dropped = -1;
+
+    private int[] _fates = [];
+    private int[] _taskStarts = [];
+    private int[] _laneStarts = [];
+    private TaskSample[] _taskSamples = [];
+    private LaneSample[] _laneSamples = [];
+
+    public Ledger.Entry Ledger { get; } = new();
+
+    public ReadOnlySpan<TaskSample> ForTask(int task) =>
+        _taskSamples.AsSpan(_taskStarts[task].._taskStarts[task + 1]);
+
+    public ReadOnlySpan<LaneSample> ForLane(int lane) =>
+        _laneSamples.AsSpan(_laneStarts[lane].._laneStarts[lane + 1]);
+
+    public void Deal(DecodedBatch batch, long arrivalMs, int taskCount, int laneCount)
+    {
+        Ledger.Clear();
+        Ledger.Samples = batch.Count;
+        Ledger.Histograms = batch.HistogramCount;
+        Ledger.Exemplars = batch.ExemplarCount;
+        Reset(ref _taskStarts, taskCount + 1);
+        Reset(ref _laneStarts, laneCount + 1);
+        if (_fates.Length < batch.Count)
+        {
+            _fates = new int[batch.Count];
+        }
+        Count(batch, arrivalMs);
+        SumUp(_taskStarts);
+        SumUp(_laneStarts);
+        EnsureSize(ref _taskSamples, _taskStarts[^1]);
+        EnsureSize(ref _laneSamples, _laneStarts[^1]);
+        Scatter(batch);
+    }
+
+    /// <summary>Decides each sample's fate and counts what each task and lane gets, one place further on.</summary>
+    private void Count(DecodedBatch batch, long arrivalMs)
+    {
+        var cache = batch.Cache;
+        var windows = batch.Generation.TimeWindows;
+        var series = batch.Series;
+        var times = batch.TimesMs;
+        for (var i = 0; i < series.Length; i++)
+        {
+            ref var entry = ref cache.Entry(series[i]);
+            _fates[i] = Dropped;
+            if (entry.Fate != SeriesFate.None)
+            {
+                Ledger.Count(entry.Fate);
+                continue;
+            }
+            ref readonly var window = ref windows[entry.Route];
+            if (window.IsTooOld(times[i], arrivalMs))
+            {
+                Ledger.CountTooOld(arrivalMs - times[i]);
+                continue;
+            }
+            if (window.IsTooFarAhead(times[i], arrivalMs))
+            {
+                Ledger.TooFarAhead++;
+                continue;
+            }
+            _fates[i] = series[i];
+            for (var t = 0; t < entry.AggregateCount; t++)
+            {
+                _taskStarts[cache.Aggregate(entry.FirstAggregate + t).Task + 1]++;
+            }
+            CountForwards(cache, entry);
+            if (entry.AggregateCount > 0)
+            {
+                Ledger.Aggregated++;
+            }
+            else
+            {
+                Ledger.ForwardedOnly++;
+            }
+        }
+        foreach (ref readonly var extra in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras))
+        {
+            ref var entry = ref cache.Entry(extra.Series);
+            if (entry.ForwardCount == 0)
+            {
+                Ledger.DroppedExtras++;
+            }
+            CountForwards(cache, entry);
+        }
+    }
+
+    private void CountForwards(SeriesCache cache, in SeriesEntry entry)
+    {
+        for (var t = 0; t < entry.ForwardCount; t++)
+        {
+            _laneStarts[cache.Forward(entry.FirstForward + t).Lane + 1]++;
+        }
+    }
+
+    private void Scatter(DecodedBatch batch)
+    {
+        var cache = batch.Cache;
+        var times = batch.TimesMs;
+        var values = batch.Values;
+        var extras = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras);
+        var nextExtra = 0;
+        for (var i = 0; i < times.Length; i++)
+        {
+            var ordinal = batch.OrdinalOf(i);
+            while (nextExtra < extras.Length && extras[nextExtra].Ordinal < ordinal)
+            {
+                ScatterExtra(cache, extras[nextExtra], nextExtra++);
+            }
+            if (_fates[i] == Dropped)
+            {
+                continue;
+            }
+            ref var entry = ref cache.Entry(_fates[i]);
+            for (var t = entry.FirstAggregate; t < entry.FirstAggregate + entry.AggregateCount; t++)
+            {
+                ref var sample = ref _taskSamples[_taskStarts[cache.Aggregate(t).Task]++];
+                sample.Target = t;
+                sample.TimeMs = times[i];
+                sample.Value = values[i];
+                sample.StartMs = batch.StartMs(i);
+            }
+            for (var t = entry.FirstForward; t < entry.FirstForward + entry.ForwardCount; t++)
+            {
+                _laneSamples[_laneStarts[cache.Forward(t).Lane]++] = new LaneSample
+                {
+                    Target = t,
+                    Ordinal = ordinal,
+                    TimeMs = times[i],
+                    Value = values[i],
+                    StartMs = batch.StartMs(i),
+                    Extra = -1,
+                };
+            }
+        }
+        while (nextExtra < extras.Length)
+        {
+            ScatterExtra(cache, extras[nextExtra], nextExtra++);
+        }
+        ShiftBack(_taskStarts);
+        ShiftBack(_laneStarts);
+    }
+
+    private void ScatterExtra(SeriesCache cache, in BatchExtra extra, int index)
+    {
+        ref var entry = ref cache.Entry(extra.Series);
+        for (var t = entry.FirstForward; t < entry.FirstForward + entry.ForwardCount; t++)
+        {
+            _laneSamples[_laneStarts[cache.Forward(t).Lane]++] = new LaneSample
+            {
+                Target = t,
+                Ordinal = extra.Ordinal,
+                TimeMs = extra.TimestampMs,
+                Value = extra.Value,
+                Extra = index,
+            };
+        }
+    }
+
+    private static void Reset(ref int[] starts, int count)
+    {
+        if (starts.Length != count)
+        {
+            starts = new int[count];
+        }
+        Array.Clear(starts);
+    }
+
+    private static void SumUp(int[] starts)
+    {
+        for (var i = 1; i < starts.Length; i++)
+        {
+            starts[i] += starts[i - 1];
+        }
+    }
+
+    /// <summary>Scattering moved each start to its end, which is the next one's start.</summary>
+    private static void ShiftBack(int[] starts)
+    {
+        Array.Copy(starts, 0, starts, 1, starts.Length - 1);
+        starts[0] = 0;
+    }
+
+    private static void EnsureSize<T>(ref T[] samples, int count)
+    {
+        if (samples.Length < count)
+        {
+            samples = new T[Math.Max(count, samples.Length * 2)];
+        }
+    }
+}

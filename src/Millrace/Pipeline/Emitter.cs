@@ -1,0 +1,293 @@
+using Millrace.Aggregation;
+using Millrace.Delivery;
+using Millrace.Log;
+
+namespace Millrace.Pipeline;
+
+/// <summary>What a rule emitted last, for the page and <c>explain</c>.</summary>
+internal sealed record RecentWindow(long EndMs, int SampleCount, IReadOnlyList<OutputSample> First);
+
+/// <summary>
+/// Finishes closed windows, in the order of their close records: the shards' parts become sealed blocks per destination
+/// and lane, one output group is appended to the output log, and only then the blocks are offered for sending. A window
+/// that was appended is never built again for delivery: a restart replays its close and finds it in the output log.
+/// </summary>
+internal sealed class Emitter
+{
+    private const int RecentSamples = 20;
+    private const int RetryMs = 200;
+
+    private readonly RecordLog? _input;
+    private readonly RecordLog _output;
+    private readonly IReadOnlyList<Destination> _destinations;
+    private readonly TimeProvider _time;
+    private readonly OutputBlockWriter _blocks;
+    private readonly Dictionary<UInt128, long> _lastEmitted = [];
+    private readonly Dictionary<UInt128, RecentWindow> _recent = [];
+
+    private readonly object _signal = new(); // covers _queue and _isStopping
+    private readonly Queue<LogItem> _queue = new();
+    private bool _isStopping;
+    private Thread? _thread;
+
+    /// <param name="input">Synced before the outputs that rest on it are appended; null: there is no log.</param>
+    /// <param name="output">The output log.</param>
+    /// <param name="destinations">By their numbers.</param>
+    /// <param name="time">For the moment of sealing.</param>
+    public Emitter(RecordLog? input, RecordLog output, IReadOnlyList<Destination> destinations, TimeProvider time)
+    {
+        (_input, _output, _destinations, _time) = (input, output, destinations, time);
+        _blocks = new OutputBlockWriter(destinations);
+    }
+
+    /// <summary>Called with the finished base item once every worker has written its part.</summary>
+    public Action<BaseItem>? BaseFinished { get; set; }
+
+    /// <summary>Called when the output log can take nothing more until it is opened again.</summary>
+    public Action<string>? Failed { get; set; }
+
+    public long EmittedWindows { get; private set; }
+
+    public long EmittedSamples { get; private set; }
+
+    /// <summary>Windows found in the output log when their close was replayed.</summary>
+    public long WindowsFoundAgain { get; private set; }
+
+    public IReadOnlyDictionary<UInt128, long> LastEmitted => _lastEmitted;
+
+    public int QueueLength
+    {
+        get
+        {
+            lock (_signal)
+            {
+                return _queue.Count;
+            }
+        }
+    }
+
+    public RecentWindow? RecentOf(AggregationRule rule)
+    {
+        lock (_recent)
+        {
+            return _recent.GetValueOrDefault(rule.Key);
+        }
+    }
+
+    /// <summary>What the output log holds already, by rule: the end of the last window.</summary>
+    public void Restore(IReadOnlyDictionary<UInt128, long> lastEmitted)
+    {
+        foreach (var (rule, endMs) in lastEmitted)
+        {
+            Remember(rule, endMs);
+        }
+    }
+
+    /// <summary>Reads which windows the output log holds from a record on: those are not emitted again.</summary>
+    public void ReadOutputLog(long fromLsn)
+    {
+        using var reader = _output.OpenReader(Math.Max(fromLsn, _output.FirstLsn));
+        while (reader.TryRead(out var record))
+        {
+            if (record.Header.Type == RecordType.OutputGroup
+                && OutputGroup.TryRead(record.Payload, out var group, out _))
+            {
+                Remember(group.RuleKey, group.WindowEndMs);
+            }
+        }
+    }
+
+    public void StartThread()
+    {
+        _thread = new Thread(Run) { IsBackground = true, Name = "emitter" };
+        _thread.Start();
+    }
+
+    /// <summary>Finishes what is queued, as far as the disk lets it, and ends the thread.</summary>
+    public void StopThread()
+    {
+        lock (_signal)
+        {
+            _isStopping = true;
+            Monitor.Pulse(_signal);
+        }
+        _thread?.Join();
+        _thread = null;
+        _isStopping = false;
+    }
+
+    public void Enqueue(LogItem item)
+    {
+        lock (_signal)
+        {
+            _queue.Enqueue(item);
+            Monitor.Pulse(_signal);
+        }
+        if (_thread is null)
+        {
+            Pump();
+        }
+    }
+
+    /// <summary>Works off the queue until it is empty or the disk refuses; then it is called again later.</summary>
+    public bool Pump()
+    {
+        while (true)
+        {
+            LogItem? item;
+            lock (_signal)
+            {
+                if (!_queue.TryPeek(out item))
+                {
+                    return true;
+                }
+            }
+            if (item is CloseItem close && !TryEmit(close))
+            {
+                return false;
+            }
+            if (item is BaseItem finished)
+            {
+                BaseFinished?.Invoke(finished);
+            }
+            lock (_signal)
+            {
+                _queue.Dequeue();
+            }
+        }
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            var isDone = Pump();
+            lock (_signal)
+            {
+                if (_isStopping && (isDone || _output.Failure is not null))
+                {
+                    return;
+                }
+                if (_queue.Count == 0 || !isDone)
+                {
+                    Monitor.Wait(_signal, isDone ? Timeout.Infinite : RetryMs);
+                }
+            }
+        }
+    }
+
+    private bool TryEmit(CloseItem item)
+    {
+        for (var i = 0; i < item.Closes.Count; i++)
+        {
+            var rule = item.Generation.Rules[item.Closes[i].Rule];
+            foreach (var (endMs, samples) in Windows(item.Parts[i]))
+            {
+                if (_lastEmitted.TryGetValue(rule.Key, out var last) && endMs <= last)
+                {
+                    WindowsFoundAgain++;
+                }
+                else if (!TryEmit(item, item.Closes[i].Rule, rule, endMs, samples))
+                {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    /// <summary>The windows of all tasks, oldest first, each with its samples in the order of tasks.</summary>
+    private static SortedDictionary<long, List<OutputSample>> Windows(List<WindowPart>?[] partsByTask)
+    {
+        var windows = new SortedDictionary<long, List<OutputSample>>();
+        foreach (var parts in partsByTask)
+        {
+            foreach (var part in parts ?? [])
+            {
+                if (!windows.TryGetValue(part.EndMs, out var samples))
+                {
+                    windows.Add(part.EndMs, samples = []);
+                }
+                samples.AddRange(part.Samples);
+            }
+        }
+        return windows;
+    }
+
+    private bool TryEmit(
+        CloseItem item, int ruleNumber, AggregationRule rule, long endMs, List<OutputSample> samples)
+    {
+        if (samples.Count == 0)
+        {
+            return true;
+        }
+        // Whatever stands in the output log rests on input that a power cut cannot take away any more.
+        if (_input is not null && !_input.SyncTo(item.Lsn + 1))
+        {
+            Failed?.Invoke($"the input log could not be synced: {_input.Failure ?? _input.LastError}");
+            return false;
+        }
+        using var payload = _blocks.Build(item.Generation, ruleNumber, endMs, item.Lsn, samples);
+        var header = new RecordHeader
+        {
+            Type = RecordType.OutputGroup,
+            FormatVersion = OutputGroup.FormatVersion,
+            ArrivalMs = item.ArrivalMs,
+        };
+        var outcome = _output.Append(header, payload.Bytes.Span, out var lsn, reserved: true);
+        if (outcome != AppendOutcome.Written)
+        {
+            if (outcome != AppendOutcome.DiskFull)
+            {
+                Failed?.Invoke($"the output log refused a window of rule \"{rule.Name}\": {outcome} {_output.Failure}");
+            }
+            return false;
+        }
+        Remember(rule.Key, endMs);
+        EmittedWindows++;
+        EmittedSamples += samples.Count;
+        lock (_recent)
+        {
+            _recent[rule.Key] = new RecentWindow(
+                endMs, samples.Count, samples.GetRange(0, Math.Min(RecentSamples, samples.Count)));
+        }
+        Offer(payload.Blocks, lsn);
+        return true;
+    }
+
+    private void Offer(IReadOnlyList<BuiltBlock> blocks, long lsn)
+    {
+        // After the last block: nothing else of this record is for anybody.
+        var end = new LogPosition(lsn, int.MaxValue);
+        var nowMs = _time.GetUtcNow().ToUnixTimeMilliseconds();
+        for (var i = 0; i < blocks.Count; i++)
+        {
+            var block = blocks[i];
+            _destinations[block.Destination].Offer(
+                new SealedBlock
+                {
+                    Feed = Feed.Outputs,
+                    Lane = block.Lane,
+                    End = new LogPosition(lsn, i),
+                    Bytes = block.Bytes,
+                    SampleCount = block.SampleCount,
+                    MinTimestampMs = block.TimestampMs,
+                    MaxTimestampMs = block.TimestampMs,
+                    SealedAtMs = nowMs,
+                },
+                nowMs);
+        }
+        foreach (var destination in _destinations)
+        {
+            destination.Passed(Feed.Outputs, end);
+        }
+    }
+
+    private void Remember(UInt128 rule, long endMs)
+    {
+        if (!_lastEmitted.TryGetValue(rule, out var last) || endMs > last)
+        {
+            _lastEmitted[rule] = endMs;
+        }
+    }
+}

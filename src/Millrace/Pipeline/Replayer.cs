@@ -1,0 +1,136 @@
+using Millrace.Log;
+
+namespace Millrace.Pipeline;
+
+/// <summary>
+/// Brings the engine from a base, or from nothing, to the end of the log, while new input is accepted beside it: reads
+/// the records in order and hands them over as they were handed over when they were appended.
+/// </summary>
+internal sealed class Replayer
+{
+    /// <summary>How much the workers may lag behind the reading.</summary>
+    private const long MaxBytesInFlight = 64 << 20;
+
+    private readonly RecordLog _log;
+    private readonly IngestPipeline _pipeline;
+    private readonly Engine _engine;
+    private readonly Func<string, Generation?> _compile;
+    private readonly TimeProvider _time;
+    private readonly BodyDecoder _decoder = new();
+    private readonly List<(UInt128, long)> _closes = [];
+    private readonly long _baseLsn;
+    private readonly long _firstOwnLsn;
+    private readonly LogReader _reader;
+
+    /// <param name="log">The input log.</param>
+    /// <param name="pipeline">Goes live at the end.</param>
+    /// <param name="baseLsn">Records up to here are in the engine's state already; 0: none.</param>
+    /// <param name="fromLsn">Where lanes that lag behind the base go on.</param>
+    /// <param name="compile">From the text of a configuration record; null if this release cannot read it.</param>
+    /// <param name="time">For waiting.</param>
+    public Replayer(
+        RecordLog log, IngestPipeline pipeline, long baseLsn, long fromLsn, Func<string, Generation?> compile,
+        TimeProvider time)
+    {
+        (_log, _pipeline, _engine, _baseLsn, _compile, _time) =
+            (log, pipeline, pipeline.Engine, baseLsn, compile, time);
+        _firstOwnLsn = log.NextLsn;
+        _reader = log.OpenReader(Math.Max(log.FirstLsn, Math.Min(fromLsn, baseLsn + 1)));
+    }
+
+    public long ReplayedRecords { get; private set; }
+
+    /// <summary>
+    /// The arrival of the last record that a sender or the close policy wrote before this process began: from then on
+    /// nothing was accepted. 0: there is none.
+    /// </summary>
+    public long LastArrivalMs { get; private set; }
+
+    /// <summary>Records that could not be read, or that no configuration was in force for.</summary>
+    public long LostRecords { get; private set; }
+
+    /// <summary>Where the replay is; it ends at the log's end.</summary>
+    public long NextLsn => _reader.NextLsn;
+
+    public async Task RunAsync(CancellationToken stop)
+    {
+        while (_reader.NextLsn < _log.NextLsn && _reader.TryRead(out var record))
+        {
+            stop.ThrowIfCancellationRequested();
+            while (_engine.HasThreads && _engine.BytesInFlight > MaxBytesInFlight)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(1), _time, stop).ConfigureAwait(false);
+            }
+            Apply(record);
+        }
+        // The last records under the lock, so that nothing can come in between.
+        _pipeline.GoLive(() =>
+        {
+            while (_reader.TryRead(out var record))
+            {
+                Apply(record);
+            }
+        });
+        LostRecords += _reader.SkippedRecords + _reader.DroppedRecords;
+        _reader.Dispose();
+    }
+
+    private void Apply(in LogRecord record)
+    {
+        ReplayedRecords++;
+        var header = record.Header;
+        if (record.Lsn < _firstOwnLsn)
+        {
+            LastArrivalMs = Math.Max(LastArrivalMs, header.ArrivalMs);
+        }
+        switch (header.Type)
+        {
+            case RecordType.Batch:
+                ApplyBatch(record);
+                break;
+            case RecordType.Close when record.Lsn > _baseLsn:
+                if (CloseRecord.TryRead(record.Payload.Span, _closes))
+                {
+                    _engine.HandOverClose(_closes, record.Lsn, header.ArrivalMs);
+                }
+                break;
+            case RecordType.Configuration when record.Lsn > _baseLsn:
+                if (_compile(System.Text.Encoding.UTF8.GetString(record.Payload.Span)) is { } generation)
+                {
+                    _engine.HandOverConfiguration(generation, record.Lsn, header.ArrivalMs);
+                }
+                else
+                {
+                    LostRecords++;
+                }
+                break;
+            default:
+                break; // Bases mean nothing to a replay.
+        }
+    }
+
+    private void ApplyBatch(in LogRecord record)
+    {
+        var item = _engine.RentItem();
+        var encoding = BodyEncoding.FromNumber(record.Header.Encoding);
+        if (_decoder.Decode(record.Payload.Span, encoding, _engine.Generation, item.Batch, out _) != DecodeOutcome.Ok)
+        {
+            LostRecords++;
+            _engine.ReturnItem(item);
+            return;
+        }
+        item.Lsn = record.Lsn;
+        item.ArrivalMs = record.Header.ArrivalMs;
+        item.IsForLanesOnly = record.Lsn <= _baseLsn;
+        item.SizeBytes = record.Payload.Length;
+        item.Batch.Stamp(item.ArrivalMs);
+        item.Deal.Deal(item.Batch, item.ArrivalMs, item.Batch.Generation.TaskCount, _engine.Lanes.Length);
+        if (record.Header.RequestHash != default && record.Lsn > _baseLsn)
+        {
+            var written = new WrittenCounts(item.Batch.Count, item.Batch.HistogramCount, item.Batch.ExemplarCount);
+            _pipeline.Remember(
+                new RememberedRequest(record.Header.RequestHash, item.ArrivalMs, record.Lsn, written));
+        }
+        _engine.HandOver(item);
+    }
+}

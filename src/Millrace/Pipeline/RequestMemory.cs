@@ -1,0 +1,40 @@
+namespace Millrace.Pipeline;
+
+/// <summary>What was stored of a request, as remote write 2.0 tells it to the sender.</summary>
+internal readonly record struct WrittenCounts(int Samples, int Histograms, int Exemplars);
+
+/// <summary>A request that is in the log.</summary>
+internal readonly record struct RememberedRequest(UInt128 Hash, long ArrivalMs, long Lsn, WrittenCounts Written);
+
+/// <summary>
+/// Recognises a repeated request by the hash of its body, for ten minutes: Prometheus and vmagent repeat the same bytes
+/// when they saw no answer. Bounded; what is forgotten early is stored twice, and the counters still come out right.
+/// Not thread-safe: it belongs to the append lock.
+/// </summary>
+internal sealed class RequestMemory(int maxRequests = 1 << 20)
+{
+    private const long MemoryMs = 600_000;
+
+    private readonly Dictionary<UInt128, RememberedRequest> _requests = [];
+    private readonly Queue<RememberedRequest> _byAge = new();
+
+    public int Count => _requests.Count;
+
+    public IEnumerable<RememberedRequest> All => _byAge;
+
+    public bool TryGet(UInt128 hash, out RememberedRequest request) => _requests.TryGetValue(hash, out request);
+
+    public void Add(in RememberedRequest request)
+    {
+        if (_requests.TryAdd(request.Hash, request))
+        {
+            _byAge.Enqueue(request);
+        }
+        while (_byAge.TryPeek(out var oldest)
+            && (oldest.ArrivalMs < request.ArrivalMs - MemoryMs || _byAge.Count > maxRequests))
+        {
+            _byAge.Dequeue();
+            _requests.Remove(oldest.Hash);
+        }
+    }
+}

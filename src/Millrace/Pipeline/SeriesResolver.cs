@@ -1,0 +1,239 @@
+using Millrace.Aggregation;
+using Millrace.Configuration;
+using Millrace.Delivery;
+using Millrace.Filtering;
+using Millrace.Model;
+using Millrace.Protocols;
+using Millrace.Relabeling;
+using Millrace.Routing;
+
+namespace Millrace.Pipeline;
+
+/// <summary>What was decided for a series not seen before.</summary>
+internal readonly record struct ResolvedSeries(
+    SeriesFate Fate,
+    int Route,
+    List<(int Rule, int Task, RuleSeries Series)> Aggregates,
+    List<(int Lane, byte[] Labels)> Forwards);
+
+/// <summary>
+/// The slow path of a sample, once per series: global relabeling, route, the rules that take it, the lanes that carry
+/// it. Pure: the same series gets the same answer in every process under the same configuration.
+/// </summary>
+internal sealed class SeriesResolver
+{
+    private sealed record Route(
+        RouteConfig Config, SeriesSelector Match, Relabeler Relabeling, int[] Rules, int[] Destinations);
+
+    private readonly MillraceConfig _config;
+    private readonly AggregationRule[] _rules;
+    private readonly Relabeler _relabeling;
+    private readonly Route[] _routes;
+    private readonly Relabeler[] _destinationRelabeling;
+    private readonly int[] _firstLane;
+    private readonly int[] _laneCounts;
+
+    public SeriesResolver(MillraceConfig config, AggregationRule[] rules, IReadOnlyList<DestinationConfig> destinations)
+    {
+        _config = config;
+        _rules = rules;
+        _relabeling = Compile(config.RelabelConfigs);
+        _destinationRelabeling = new Relabeler[destinations.Count];
+        _firstLane = new int[destinations.Count];
+        _laneCounts = new int[destinations.Count];
+        var lanes = 0;
+        for (var i = 0; i < destinations.Count; i++)
+        {
+            _destinationRelabeling[i] = Compile(Find(config, destinations[i].Name)?.RelabelConfigs ?? []);
+            _firstLane[i] = lanes;
+            _laneCounts[i] = destinations[i].Lanes;
+            lanes += destinations[i].Lanes;
+        }
+        _routes = new Route[config.Routes.Count];
+        for (var i = 0; i < _routes.Length; i++)
+        {
+            _routes[i] = CompileRoute(config.Routes[i], destinations);
+        }
+    }
+
+    /// <summary>By route.</summary>
+    public IEnumerable<TimeWindowFilter> TimeWindows
+    {
+        get
+        {
+            foreach (var route in _routes)
+            {
+                yield return new TimeWindowFilter(route.Config.TimeWindow ?? _config.TimeWindow);
+            }
+        }
+    }
+
+    /// <summary>Decides what becomes of a series. Allocates: it runs once per series and configuration.</summary>
+    public ResolvedSeries Resolve(IEnumerable<Label> labels)
+    {
+        var nothing = new ResolvedSeries(SeriesFate.None, 0, [], []);
+        if (!TryRelabel(_relabeling, LabelSet.From(labels), out var series))
+        {
+            return nothing with { Fate = SeriesFate.Relabeled };
+        }
+        var resolved = nothing with { Fate = SeriesFate.NoRoute };
+        var isFirst = true;
+        for (var i = 0; i < _routes.Length; i++)
+        {
+            if (!_routes[i].Match.Matches(series))
+            {
+                continue;
+            }
+            var fate = Take(_routes[i], series, resolved);
+            if (isFirst || fate == SeriesFate.None)
+            {
+                resolved = resolved with { Fate = fate, Route = isFirst ? i : resolved.Route };
+            }
+            isFirst = false;
+            if (!_config.AllMatchingRoutes)
+            {
+                break;
+            }
+        }
+        return resolved;
+    }
+
+    /// <summary>The destinations of a rule's outputs: those of all routes that feed the rule.</summary>
+    public SortedSet<int> DestinationsOf(int rule)
+    {
+        var destinations = new SortedSet<int>();
+        foreach (var route in _routes)
+        {
+            if (Array.IndexOf(route.Rules, rule) >= 0)
+            {
+                destinations.UnionWith(route.Destinations);
+            }
+        }
+        return destinations;
+    }
+
+    /// <summary>The lane and the labels with which a destination sends a series; false: it drops the series.</summary>
+    public bool TryPlace(int destination, LabelSet series, out int lane, out LabelSet sent)
+    {
+        if (!TryRelabel(_destinationRelabeling[destination], series, out sent))
+        {
+            lane = -1;
+            return false;
+        }
+        lane = (int)(ulong)(sent.StableKey() % (UInt128)_laneCounts[destination]);
+        return true;
+    }
+
+    private SeriesFate Take(Route route, LabelSet series, in ResolvedSeries resolved)
+    {
+        if (!TryRelabel(route.Relabeling, series, out series))
+        {
+            return SeriesFate.Relabeled;
+        }
+        var scratch = new LabelBuilder();
+        var isMatched = false;
+        foreach (var rule in route.Rules)
+        {
+            var verdict = _rules[rule].TryTake(series, scratch, out var taken);
+            isMatched |= verdict != RuleVerdict.NoMatch;
+            if (verdict == RuleVerdict.Taken)
+            {
+                // The task of a rule's series is that of its group: every rule is finished in one task.
+                var task = (int)(ulong)(taken.GroupKey % (UInt128)_config.Aggregation.TaskCount);
+                resolved.Aggregates.Add((rule, task, taken));
+            }
+        }
+        if (Forwards(route, isMatched))
+        {
+            foreach (var destination in route.Destinations)
+            {
+                if (TryPlace(destination, series, out var lane, out var sent))
+                {
+                    resolved.Forwards.Add((_firstLane[destination] + lane, LabelBlock.Encode(sent)));
+                }
+            }
+        }
+        return resolved.Aggregates.Count == 0 && resolved.Forwards.Count == 0 ? SeriesFate.Unused : SeriesFate.None;
+    }
+
+    /// <summary>vmagent's truth table of keepInput and dropInput; without rules everything goes on.</summary>
+    private static bool Forwards(Route route, bool isMatched) =>
+        route.Rules.Length == 0
+        || (isMatched ? route.Config.KeepInput : !route.Config.DropInput);
+
+    private Route CompileRoute(RouteConfig config, IReadOnlyList<DestinationConfig> destinations)
+    {
+        if (!SeriesSelector.TryParse(config.Match, out var match, out var error))
+        {
+            throw new ArgumentException($"match \"{config.Match}\" of route \"{config.Name}\": {error}");
+        }
+        var rules = new List<int>();
+        for (var i = 0; i < _rules.Length; i++)
+        {
+            if (config.Aggregate && (config.AggregateRules is null || Contains(config.AggregateRules, _rules[i].Name)))
+            {
+                rules.Add(i);
+            }
+        }
+        var to = new List<int>();
+        for (var i = 0; i < destinations.Count; i++)
+        {
+            // A destination of an older configuration may be gone, and a new one unknown to it.
+            var name = destinations[i].Name;
+            if (Find(_config, name) is not null && (config.To is null || Contains(config.To, name)))
+            {
+                to.Add(i);
+            }
+        }
+        return new Route(config, match, Compile(config.RelabelConfigs), [.. rules], [.. to]);
+    }
+
+    private static bool TryRelabel(Relabeler relabeler, LabelSet series, out LabelSet relabeled)
+    {
+        relabeled = series;
+        if (relabeler.IsEmpty)
+        {
+            return true;
+        }
+        var labels = new LabelBuilder(series);
+        if (!relabeler.Apply(labels))
+        {
+            return false;
+        }
+        // As after vmagent's remote-write relabeling: what begins with __ was for the rules alone.
+        labels.RemoveInternalLabels();
+        relabeled = labels.ToLabelSet();
+        return relabeled.Count > 0;
+    }
+
+    private static Relabeler Compile(IReadOnlyList<RelabelConfig> configs)
+    {
+        var problems = new List<ConfigProblem>();
+        var relabeler = Relabeler.Compile(configs, problems);
+        return problems.Count == 0 ? relabeler : throw new ArgumentException(problems[0].ToString());
+    }
+
+    private static DestinationConfig? Find(MillraceConfig config, string name)
+    {
+        foreach (var destination in config.Destinations)
+        {
+            if (destination.Name == name)
+            {
+                return destination;
+            }
+        }
+        return null;
+    }
+
+    private static bool Contains(IReadOnlyList<string> names, string name)
+    {
+        foreach (var candidate in names)
+        {
+            if (candidate == name)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}

@@ -1,0 +1,347 @@
+using Millrace.Aggregation;
+using Millrace.Memory;
+
+namespace Millrace.Pipeline;
+
+/// <summary>
+/// Owns some tasks and some lanes, and applies to them what the log says, in its order. One thread at a time: its own,
+/// or, in a simulation, the caller's.
+/// </summary>
+internal sealed class Worker
+{
+    private readonly int _index;
+    private readonly int _workerCount;
+    private readonly Engine _engine;
+    private readonly ShardScratch _scratch = new();
+    private readonly Stack<PendingSamples> _pending = new();
+    private readonly List<RuleShard> _touched = [];
+
+    // State, touched by the worker's thread; shards are read by the page and the metrics.
+    private RuleShard?[]?[] _tasks = [];     // by task, then by rule of the generation in force
+    private long[] _closedThrough = [];      // by rule
+    private Generation _generation;
+    private RuleClock[] _clocks = [];
+    private long _appliedLsn;
+
+    // Side of the queue.
+    private readonly object _signal = new(); // covers _queue and _isStopping
+    private readonly Queue<LogItem> _queue = new();
+    private bool _isStopping;
+    private Thread? _thread;
+
+    public Worker(int index, int workerCount, Engine engine, Generation generation)
+    {
+        _index = index;
+        _workerCount = workerCount;
+        _engine = engine;
+        _generation = generation;
+    }
+
+    /// <summary>The shards of the rules in force, for those who look on from other threads.</summary>
+    public IEnumerable<RuleShard> Shards
+    {
+        get
+        {
+            foreach (var shards in _tasks)
+            {
+                foreach (var shard in shards ?? [])
+                {
+                    if (shard is not null)
+                    {
+                        yield return shard;
+                    }
+                }
+            }
+        }
+    }
+
+    public int QueueLength
+    {
+        get
+        {
+            lock (_signal)
+            {
+                return _queue.Count;
+            }
+        }
+    }
+
+    /// <summary>Starts the worker's own thread; without it <see cref="Enqueue"/> applies on the caller's.</summary>
+    public void StartThread()
+    {
+        _thread = new Thread(Run) { IsBackground = true, Name = $"worker {_index}" };
+        _thread.Start();
+    }
+
+    public void Enqueue(LogItem item)
+    {
+        if (_thread is null)
+        {
+            ApplyShare(item);
+            return;
+        }
+        lock (_signal)
+        {
+            _queue.Enqueue(item);
+            if (_queue.Count == 1)
+            {
+                Monitor.Pulse(_signal);
+            }
+        }
+    }
+
+    /// <summary>Applies what is queued and ends the thread.</summary>
+    public void Stop()
+    {
+        lock (_signal)
+        {
+            _isStopping = true;
+            Monitor.Pulse(_signal);
+        }
+        _thread?.Join();
+        _thread = null;
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            LogItem item;
+            lock (_signal)
+            {
+                while (_queue.Count == 0)
+                {
+                    if (_isStopping)
+                    {
+                        return;
+                    }
+                    Monitor.Wait(_signal);
+                }
+                item = _queue.Peek();
+            }
+            ApplyShare(item);
+            lock (_signal)
+            {
+                _queue.Dequeue();
+            }
+        }
+    }
+
+    private void ApplyShare(LogItem item)
+    {
+        switch (item)
+        {
+            case BatchItem batch:
+                Apply(batch);
+                break;
+            case CloseItem close:
+                Apply(close);
+                break;
+            case FlushItem flush:
+                Flush(flush);
+                break;
+            case BaseItem write:
+                write.Writer.WritePart(_index, WriteState);
+                break;
+            case ConfigurationItem configuration:
+                Apply(configuration);
+                break;
+            default:
+                throw new InvalidOperationException($"A worker does not know the item {item.GetType().Name}.");
+        }
+        _appliedLsn = Math.Max(_appliedLsn, item.Lsn);
+        if (item.FinishShare())
+        {
+            _engine.Finish(item);
+        }
+    }
+
+    private void Apply(BatchItem item)
+    {
+        if (!item.IsForLanesOnly)
+        {
+            if (_index == 0)
+            {
+                _engine.Ledger.Book(item.Deal.Ledger);
+            }
+            for (var task = _index; task < _tasks.Length; task += _workerCount)
+            {
+                var samples = item.Deal.ForTask(task);
+                if (samples.Length > 0)
+                {
+                    Apply(item, task, samples);
+                }
+            }
+        }
+        var lanes = _engine.Lanes;
+        for (var lane = _index; lane < lanes.Length; lane += _workerCount)
+        {
+            var samples = item.Deal.ForLane(lane);
+            if (samples.Length > 0)
+            {
+                lanes[lane].Add(item, samples);
+            }
+        }
+        foreach (var metadata in item.Batch.Metadata)
+        {
+            _engine.AddMetadata(metadata, _index, item);
+        }
+    }
+
+    /// <summary>Fills the samples of one task into its shards, each shard's in the order of the log.</summary>
+    private void Apply(BatchItem item, int task, ReadOnlySpan<TaskSample> samples)
+    {
+        var cache = item.Batch.Cache;
+        var shards = _tasks[task] ??= new RuleShard?[_generation.Rules.Length];
+        foreach (ref readonly var sample in samples)
+        {
+            ref var target = ref cache.Aggregate(sample.Target);
+            var shard = shards[target.Rule] ?? NewShard(task, target.Rule);
+            var slot = target.SlotHint;
+            if (!shard.HoldsSeries(slot, target.SeriesKey))
+            {
+                var group = cache.Group(target.Group);
+                target.SlotHint = slot = shard.SlotOf(target.SeriesKey, group.Key, group.Labels);
+            }
+            var pending = shard.Pending ?? Lend(shard);
+            var at = pending.Count++;
+            pending.Slots[at] = slot;
+            pending.TimesMs[at] = sample.TimeMs;
+            pending.Values[at] = sample.Value;
+            pending.StartsMs[at] = sample.StartMs;
+            if (at + 1 == PendingSamples.Capacity)
+            {
+                shard.Add(pending, item.ArrivalMs, _scratch);
+                pending.Count = 0;
+            }
+        }
+        foreach (var shard in _touched)
+        {
+            var pending = shard.Pending!;
+            if (pending.Count > 0)
+            {
+                shard.Add(pending, item.ArrivalMs, _scratch);
+                pending.Count = 0;
+            }
+            shard.Pending = null;
+            _pending.Push(pending);
+        }
+        _touched.Clear();
+    }
+
+    private PendingSamples Lend(RuleShard shard)
+    {
+        if (!_pending.TryPop(out var pending))
+        {
+            pending = new PendingSamples();
+        }
+        _touched.Add(shard);
+        return shard.Pending = pending;
+    }
+
+    private RuleShard NewShard(int task, int rule) =>
+        _tasks[task]![rule] = RuleShard.Create(_generation.Rules[rule], _clocks[rule], _closedThrough[rule]);
+
+    private void Apply(CloseItem item)
+    {
+        for (var i = 0; i < item.Closes.Count; i++)
+        {
+            var (rule, throughWindow) = item.Closes[i];
+            if (throughWindow <= _closedThrough[rule])
+            {
+                continue; // The first close of a window wins.
+            }
+            _closedThrough[rule] = throughWindow;
+            for (var task = _index; task < _tasks.Length; task += _workerCount)
+            {
+                if (_tasks[task]?[rule] is { } shard)
+                {
+                    var parts = new List<WindowPart>();
+                    shard.Close(throughWindow, _scratch, parts);
+                    item.Parts[i][task] = parts;
+                }
+            }
+        }
+    }
+
+    /// <summary>Rules that stay keep their shards; others go, and new ones begin with the clock they were given.</summary>
+    private void Apply(ConfigurationItem item)
+    {
+        var before = _generation.Rules;
+        var numberBefore = new Dictionary<UInt128, int>();
+        for (var i = 0; i < before.Length; i++)
+        {
+            numberBefore[before[i].Key] = i;
+        }
+        var rules = item.Generation.Rules;
+        var closedThrough = new long[rules.Length];
+        for (var i = 0; i < rules.Length; i++)
+        {
+            closedThrough[i] = numberBefore.TryGetValue(rules[i].Key, out var number) && number < _closedThrough.Length
+                ? _closedThrough[number]
+                : item.Clocks[i].ClosedAtStart(rules[i]);
+        }
+        var tasks = new RuleShard?[]?[item.Generation.TaskCount];
+        for (var task = 0; task < _tasks.Length; task++)
+        {
+            if (_tasks[task] is not { } shardsBefore)
+            {
+                continue;
+            }
+            tasks[task] = new RuleShard?[rules.Length];
+            for (var i = 0; i < rules.Length; i++)
+            {
+                tasks[task]![i] = numberBefore.TryGetValue(rules[i].Key, out var number) ? shardsBefore[number] : null;
+            }
+        }
+        (_tasks, _closedThrough, _clocks, _generation) = (tasks, closedThrough, item.Clocks, item.Generation);
+    }
+
+    /// <summary>The part of a base that this worker owns: any number of workers can take it over.</summary>
+    private void WriteState(SnapshotWriter writer)
+    {
+        writer.Write(_index == 0 ? 1 : 0);
+        if (_index == 0)
+        {
+            _engine.Ledger.Write(writer);
+        }
+        for (var task = _index; task < _tasks.Length; task += _workerCount)
+        {
+            for (var rule = 0; rule < (_tasks[task]?.Length ?? 0); rule++)
+            {
+                if (_tasks[task]![rule] is { } shard)
+                {
+                    writer.Write(task);
+                    writer.Write(rule);
+                    shard.Write(writer);
+                }
+            }
+        }
+        writer.Write(-1);
+    }
+
+    /// <summary>Begins with the configuration of a base. Before the thread starts.</summary>
+    public void Begin(Generation generation, RuleClock[] clocks, long[] closedThrough)
+    {
+        _generation = generation;
+        _clocks = clocks;
+        _closedThrough = [.. closedThrough];
+        _tasks = new RuleShard?[]?[generation.TaskCount];
+    }
+
+    /// <summary>Takes over a shard of a base.</summary>
+    public void Restore(int task, int rule, SnapshotReader reader)
+    {
+        _tasks[task] ??= new RuleShard?[_generation.Rules.Length];
+        NewShard(task, rule).Read(reader);
+    }
+
+    private void Flush(FlushItem item)
+    {
+        var lanes = _engine.Lanes;
+        for (var lane = _index; lane < lanes.Length; lane += _workerCount)
+        {
+            lanes[lane].Flush(item.NowMs, item.Everything, _appliedLsn);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+using System.Globalization;
+using System.IO;
+using System.Net.Http;
+using System.Text;
+
+namespace Millrace.TestKit.Processes;
+
+/// <summary>
+/// A real Prometheus with an empty store: a receiver of remote write, and, given something to scrape and where to send
+/// it, a sender.
+/// </summary>
+public sealed class PrometheusServer : IAsyncDisposable
+{
+    private readonly TemporaryFolder _folder = new("prometheus");
+    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(60) };
+    private readonly PeerProcess _process;
+    private readonly Uri _base;
+
+    private PrometheusServer(string configText)
+    {
+        var port = PeerProcess.FreePort();
+        _base = new Uri($"http://127.0.0.1:{port}/");
+        var config = _folder.File("prometheus.yml");
+        File.WriteAllText(config, configText);
+        _process = Peers.Start(Peers.Prometheus,
+        [
+            $"--config.file={config}",
+            $"--storage.tsdb.path={_folder.File("data")}",
+            $"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-remote-write-receiver",
+            "--log.level=warn",
+        ]);
+    }
+
+    /// <summary>One of the <c>remote_write</c> section: remote write 1.0, or 2.0.</summary>
+    public readonly record struct Target(Uri Url, bool Version2 = false);
+
+    public Uri WriteUrl => new(_base, "api/v1/write");
+
+    /// <summary>A receiver; <paramref name="globalConfig"/> may add sections such as <c>storage</c>.</summary>
+    public static Task<PrometheusServer> StartReceiverAsync(string globalConfig = "") => StartAsync(globalConfig);
+
+    /// <summary>A scraper that sends everything on with little delay; it begins to scrape 5 s after its start.</summary>
+    public static Task<PrometheusServer> StartSenderAsync(string scrapeConfig, params ReadOnlySpan<Target> targets)
+    {
+        var config = new StringBuilder(scrapeConfig).Append("remote_write:\n");
+        foreach (var target in targets)
+        {
+            var message = target.Version2 ? "io.prometheus.write.v2.Request" : "prometheus.WriteRequest";
+            config.Append(CultureInfo.InvariantCulture, $$"""
+                - url: {{target.Url}}
+                  protobuf_message: {{message}}
+                  queue_config: {batch_send_deadline: 200ms, min_backoff: 30ms, max_backoff: 1s}
+
+                """);
+        }
+        return StartAsync(config.ToString());
+    }
+
+    /// <summary>Stops scraping; what was scraped is sent on before the process ends.</summary>
+    public Task<int> TerminateAsync() => _process.TerminateAsync(TimeSpan.FromSeconds(90));
+
+    /// <summary>Everything stored in the last <paramref name="range"/> of the series that match, raw.</summary>
+    public async Task<IReadOnlyList<StoredSeries>> ReadAsync(string selector, string range = "1h")
+    {
+        var query = $"api/v1/query?query={Uri.EscapeDataString($"{selector}[{range}]")}";
+        return StoredSeries.FromQueryAnswer(await _http.GetStringAsync(new Uri(_base, query)));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _process.DisposeAsync();
+        _http.Dispose();
+        _folder.Dispose();
+    }
+
+    private static async Task<PrometheusServer> StartAsync(string configText)
+    {
+        var server = new PrometheusServer(configText);
+        await server._process.WaitReadyAsync(new Uri(server._base, "-/ready"), TimeSpan.FromSeconds(30));
+        return server;
+    }
+}
