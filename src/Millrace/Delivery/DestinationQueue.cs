@@ -240,9 +240,17 @@ internal sealed class DestinationQueue : IDisposable
         for (var lane = 0; lane < Lanes; lane++)
         {
             var positions = Of(Feed.Raw, lane);
-            if (_underWay[lane] is { Block.Feed: Feed.Raw } block && !TrySpill(block, positions, nowMs))
+            if (_underWay[lane] is { Block.Feed: Feed.Raw } block && block.StoredAt == default)
             {
-                return false;
+                if (!TrySpill(block, positions, nowMs))
+                {
+                    return false;
+                }
+                if (positions.MarkedEnd == block.End)
+                {
+                    positions.MarkSpilled(block.StoredAt.Lsn);
+                    _cursors.SaveMark(lane, Feed.Raw, positions);
+                }
             }
             foreach (var waiting in positions.Waiting)
             {

@@ -39,7 +39,7 @@ internal sealed class StoredFeed(
             {
                 if (at > lanes[block.Lane].Done)
                 {
-                    lanes[block.Lane].Found(block, at, at);
+                    lanes[block.Lane].CountOnDisk(block, at, at);
                 }
             }
         }
@@ -154,7 +154,7 @@ internal sealed class StoredFeed(
             lane.FoundDone(record.Lsn);
             return;
         }
-        lane.Found(spilled.Block, new LogPosition(record.Lsn, 0), end);
+        lane.CountOnDisk(spilled.Block, new LogPosition(record.Lsn, 0), end);
     }
 
     private LogPosition EndOf(StoredBlock spilled) => spilled.LogId == inputLogId ? spilled.Block.End : default;

@@ -77,6 +77,37 @@ public sealed class DestinationQueueTests
     }
 
     [Fact]
+    public void A_block_offered_after_the_reader_went_past_its_record_is_not_forgotten()
+    {
+        var backend = new FakeBackend(BackendKind.Prometheus);
+        using var rig = new DestinationRig(DestinationRig.Plain with { QueueMemoryBytes = 10 }, backend);
+        using var writer = new OutputGroupWriter();
+        writer.Begin(1, "rule", 1, 1);
+        var blocks = new List<SealedBlock>();
+        for (var i = 0; i < 4; i++)
+        {
+            var block = SampleBlocks.Seal(
+                Feed.Outputs, i % 2, new LogPosition(1, i), rig.NowMs, ($"m{i % 2}", rig.NowMs + i, i));
+            blocks.Add(block);
+            writer.AddBlock(DestinationRig.Name, i % 2, 1, rig.NowMs, rig.NowMs, block.Bytes.Span);
+        }
+        var header = new Millrace.Log.RecordHeader { Type = Millrace.Log.RecordType.OutputGroup };
+        rig.OutputLog.Append(header, writer.Finish([]).Span, out _);
+        rig.Destination.Offer(blocks[0], rig.NowMs);
+        rig.Destination.Offer(blocks[2], rig.NowMs);
+        rig.SendDue().ShouldBe(1);
+        rig.Step();
+        // The second block of lane 0 was read from the log, and with it the record of lane 1's blocks was passed.
+        rig.SendDue().ShouldBe(1);
+        rig.Destination.Offer(blocks[1], rig.NowMs);
+        rig.Destination.Offer(blocks[3], rig.NowMs);
+        rig.RunUntilQuiet();
+        rig.Counters.Queued.ShouldBe(4);
+        rig.Counters.Delivered.ShouldBe(4);
+        backend.PointCount.ShouldBe(4);
+    }
+
+    [Fact]
     public void Past_the_size_bound_the_oldest_goes_and_is_counted()
     {
         var backend = new FakeBackend(BackendKind.Prometheus);
