@@ -45,7 +45,8 @@ internal sealed class Lane : ISeriesLabels
     {
         if (!ReferenceEquals(_cache, item.Batch.Cache))
         {
-            if (!_builder.IsEmpty && _sealAt is null)
+            // A new configuration, or a cache that was full. The former stands in the log, so a replay seals here, too.
+            if (!_builder.IsEmpty)
             {
                 Seal();
             }

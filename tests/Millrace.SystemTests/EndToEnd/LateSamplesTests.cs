@@ -44,7 +44,8 @@ public sealed class LateSamplesTests
         stored.Repeats.ShouldBe(0);
     }
 
-    private static async Task<(StoredWindows Stored, WindowTable Truth)> RunAsync(IncreaseRule rule, FleetOptions options)
+    private static async Task<(StoredWindows Stored, WindowTable Truth)> RunAsync(
+        IncreaseRule rule, FleetOptions options)
     {
         await using var storage = await VictoriaMetricsServer.StartAsync();
         await using var millrace = new MillraceProcess();

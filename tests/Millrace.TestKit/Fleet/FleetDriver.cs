@@ -1,15 +1,15 @@
 namespace Millrace.TestKit.Fleet;
 
 /// <summary>
-/// Holds back a share of the requests, each by one of the delays; never those of the first and the last tick, with which
-/// the counters' chains begin and end.
+/// Holds back a share of the requests, each by one of the delays; never those of the first and the last tick, with
+/// which the counters' chains begin and end.
 /// </summary>
 public sealed record LatePlan(int Seed, double Share, IReadOnlyList<TimeSpan> Delays);
 
 /// <summary>
 /// Sends a fleet's samples in real time, as so many senders as there are shards: each shard's requests go one after the
-/// other, a step's samples at the end of the step. Late requests overtake nothing but are overtaken. Running it twice sends
-/// the same bodies twice, so two receivers can be compared.
+/// other, a step's samples at the end of the step. Late requests overtake nothing but are overtaken. Running it twice
+/// sends the same bodies twice, so two receivers can be compared.
 /// </summary>
 public sealed class FleetDriver(SimulatedFleet fleet, int shards = 4, LatePlan? late = null, TimeProvider? time = null)
 {
