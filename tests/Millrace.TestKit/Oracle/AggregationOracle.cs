@@ -73,17 +73,18 @@ public sealed class AggregationOracle(OracleRule rule)
             }
             var window = series.Window(endMs);
             Undecidable += ResetWitness.IsDecidable(window, timeMs, value) ? 0 : 1;
-            InnerRepeats += window.Times.IndexOf(timeMs) is var at && at > 0 && at < window.Times.Count - 1 ? 1 : 0;
+            InnerRepeats += IsInnerRepeat(window, timeMs) ? 1 : 0;
             series.Add(endMs, new OracleSample(timeMs, value, startMs > timeMs ? 0 : startMs));
         }
     }
 
-    /// <summary>
-    /// Whether a sample, if added now, is in and can be told from its order of arrival: generators ask before they add.
-    /// </summary>
+    /// <summary>False if the sample, added now, would count as <see cref="Undecidable"/>.</summary>
     public bool IsDecidable(LabelSet labels, long timeMs, double value) =>
-        !_series.TryGetValue(Rule.SeriesOf(labels).ToString(), out var series)
-        || ResetWitness.IsDecidable(series.Window(Rule.EndOf(timeMs)), timeMs, value);
+        WindowOf(labels, timeMs) is not { } window || ResetWitness.IsDecidable(window, timeMs, value);
+
+    /// <summary>Whether the sample, added now, would count among <see cref="InnerRepeats"/>.</summary>
+    public bool IsInnerRepeat(LabelSet labels, long timeMs) =>
+        WindowOf(labels, timeMs) is { } window && IsInnerRepeat(window, timeMs);
 
     /// <summary>The next record in the log closes the windows that end at or before a time.</summary>
     public void Close(long throughEndMs)
@@ -112,6 +113,14 @@ public sealed class AggregationOracle(OracleRule rule)
         }
         return result;
     }
+
+    private OracleWindow? WindowOf(LabelSet labels, long timeMs) =>
+        _series.TryGetValue(Rule.SeriesOf(labels).ToString(), out var series)
+            ? series.Window(Rule.EndOf(timeMs))
+            : null;
+
+    private static bool IsInnerRepeat(OracleWindow window, long timeMs) =>
+        window.Times.IndexOf(timeMs) is var at && at > 0 && at < window.Times.Count - 1;
 
     private void ComputeGroup(List<OracleSeries> members, SortedDictionary<(long EndMs, string Series), double> result)
     {
