@@ -126,7 +126,7 @@ internal sealed class FaultyDisk(int seed) : IDisk
                 var luck = _random.Next(3);
                 var keeps = kind switch
                 {
-                    CrashKind.PowerLossPrefix => i <= kept,
+                    CrashKind.PowerLossPrefix => i < kept || (i == kept && _unsynced[i].Bytes is not null),
                     CrashKind.PowerLossSubset => luck > 0,
                     _ => true,
                 };

@@ -138,6 +138,27 @@ public class RecordLogRecoveryTests
     }
 
     [Fact]
+    public void Finds_the_next_record_also_when_the_zeros_behind_the_last_are_torn()
+    {
+        var disk = Written(2);
+        using (var log = Open(disk))
+        {
+            log.Append(Header, [1], out _).ShouldBe(AppendOutcome.Written);
+        }
+        using (var file = disk.Open(PathOf(1), writable: true))
+        {
+            file.SetLength(file.Length - 3);
+        }
+        disk.FlipBit(PathOf(1), OffsetOf(0), 0);
+
+        using var again = Open(disk);
+
+        ReadAll(again).Select(record => record.Lsn).ShouldBe([2, 3]);
+        AppendTexts(again, 1);
+        ReadAll(again).Select(record => record.Lsn).ShouldBe([2, 3, 4]);
+    }
+
+    [Fact]
     public void A_record_inside_a_payload_is_not_taken_for_one()
     {
         var disk = Written(3);
