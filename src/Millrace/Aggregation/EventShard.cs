@@ -97,12 +97,12 @@ internal sealed class EventShard : RuleShard
                 ClosedThrough = _open.Count > 0 ? Math.Min(throughWindow, _open[0].Window - 1) : throughWindow;
                 continue;
             }
-            var isWhole = window >= Clock.FirstWholeWindow || Rule.Config.EmitPartialWindows;
+            var isBooked = window >= FirstBookedWindow;
             if (state is not null)
             {
-                Sweep(state, scratch, isWhole);
+                Sweep(state, scratch, isBooked);
             }
-            if (isWhole)
+            if (isBooked)
             {
                 var part = new WindowPart(Rule.EndOf(window, Clock.OffsetMs));
                 Groups.Emit(state, part, IsEmitted(window), Counters);
@@ -336,7 +336,7 @@ internal sealed class EventShard : RuleShard
     }
 
     /// <summary>Turns the runs of a window into what its outputs need, moves the bases, and clears the window.</summary>
-    private void Sweep(WindowState window, ShardScratch scratch, bool isWhole)
+    private void Sweep(WindowState window, ShardScratch scratch, bool isBooked)
     {
         var count = 0;
         for (var slot = 0; slot < Series.SlotCount; slot++)
@@ -354,12 +354,12 @@ internal sealed class EventShard : RuleShard
             run = default;
             if (count == scratch.Series.Length)
             {
-                AddSeries(window, scratch.Series.AsSpan(0, count), isWhole);
+                AddSeries(window, scratch.Series.AsSpan(0, count), isBooked);
                 count = 0;
             }
         }
-        AddSeries(window, scratch.Series.AsSpan(0, count), isWhole);
-        if (!isWhole)
+        AddSeries(window, scratch.Series.AsSpan(0, count), isBooked);
+        if (!isBooked)
         {
             for (var group = 0; group < Groups.RowCount; group++)
             {
@@ -371,9 +371,9 @@ internal sealed class EventShard : RuleShard
         }
     }
 
-    private void AddSeries(WindowState window, ReadOnlySpan<SeriesWindow> series, bool isWhole)
+    private void AddSeries(WindowState window, ReadOnlySpan<SeriesWindow> series, bool isBooked)
     {
-        if (!isWhole)
+        if (!isBooked)
         {
             return;
         }

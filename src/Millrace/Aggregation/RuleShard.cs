@@ -75,8 +75,14 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 
     protected abstract void AddSeries(int slot, int group);
 
-    /// <summary>Whether the window is shown: seen from its first moment, and not among those to be ignored.</summary>
+    /// <summary>
+    /// The first window that counts: seen from its first moment, or, where the rule wants that, the one under way at
+    /// its start. In arrival time what came before the first boundary is part of the first whole window anyway.
+    /// </summary>
+    protected long FirstBookedWindow =>
+        Clock.FirstWholeWindow - (Rule.Config.EmitPartialWindows && !Rule.IsArrivalTime ? 1 : 0);
+
+    /// <summary>Whether the window is shown: booked, and not among the first ones that the rule is to ignore.</summary>
     protected bool IsEmitted(long window) =>
-        (window >= Clock.FirstWholeWindow || Rule.Config.EmitPartialWindows)
-        && window >= Clock.FirstWholeWindow + Rule.Config.IgnoreFirstIntervals;
+        window >= FirstBookedWindow + Math.Max(0, Rule.Config.IgnoreFirstIntervals);
 }

@@ -1,0 +1,144 @@
+using System.Globalization;
+using System.IO;
+using System.Text;
+using Millrace.Aggregation;
+using Millrace.Memory;
+using Millrace.Model;
+using Millrace.Protocols;
+using Millrace.Relabeling;
+
+namespace Millrace.Tests.Aggregation;
+
+/// <summary>One sample on its way into a shard.</summary>
+internal readonly record struct StreamSample(LabelSet Labels, long TimeMs, double Value, long StartMs = 0);
+
+/// <summary>One shard, fed as a worker feeds it; what it emitted stands in a table.</summary>
+internal sealed class ShardRig
+{
+    private readonly ShardScratch _scratch = new();
+    private readonly PendingSamples _pending = new();
+    private readonly LabelBuilder _builder = new();
+
+    public ShardRig(AggregationRuleConfig config, long startMs)
+    {
+        var rule = new AggregationRule(config, 0);
+        var clock = RuleClock.StartAt(rule, startMs);
+        Shard = RuleShard.Create(rule, clock, clock.ClosedAtStart(rule));
+    }
+
+    public RuleShard Shard { get; private set; }
+
+    public List<WindowPart> Parts { get; } = [];
+
+    /// <summary>A value per window's end and output series.</summary>
+    public SortedDictionary<(long EndMs, string Series), double> Emitted
+    {
+        get
+        {
+            var table = new SortedDictionary<(long, string), double>();
+            foreach (var part in Parts)
+            {
+                foreach (var sample in part.Samples)
+                {
+                    table.Add((part.EndMs, SeriesOf(sample)), sample.Value);
+                }
+            }
+            return table;
+        }
+    }
+
+    public void Add(long arrivalMs, params ReadOnlySpan<StreamSample> samples)
+    {
+        foreach (var sample in samples)
+        {
+            if (Shard.Rule.TryTake(sample.Labels, _builder, out var taken) != RuleVerdict.Taken)
+            {
+                continue;
+            }
+            var at = _pending.Count++;
+            _pending.Slots[at] = Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group);
+            _pending.TimesMs[at] = sample.TimeMs;
+            _pending.Values[at] = sample.Value;
+            _pending.StartsMs[at] = sample.StartMs;
+            if (_pending.Count == PendingSamples.Capacity)
+            {
+                Flush(arrivalMs);
+            }
+        }
+        Flush(arrivalMs);
+    }
+
+    /// <summary>Closes the windows that end at or before a time.</summary>
+    public void Close(long throughMs) =>
+        Shard.Close(Shard.Rule.WindowOf(throughMs + 1, Shard.Clock.OffsetMs) - 1, _scratch, Parts);
+
+    /// <summary>Writes the shard's state and goes on with a new shard that read it.</summary>
+    public void Restart()
+    {
+        var bytes = Snapshot(Shard);
+        var shard = RuleShard.Create(Shard.Rule, Shard.Clock, Shard.Clock.ClosedAtStart(Shard.Rule));
+        using var reader = new SnapshotReader(new MemoryStream(bytes));
+        shard.Read(reader);
+        Snapshot(shard).ShouldBe(bytes, "the state written again");
+        Shard = shard;
+    }
+
+    public static byte[] Snapshot(RuleShard shard)
+    {
+        var stream = new MemoryStream();
+        using (var writer = new SnapshotWriter(stream))
+        {
+            shard.Write(writer);
+        }
+        return stream.ToArray();
+    }
+
+    public static string SeriesOf(OutputSample sample)
+    {
+        var labels = new List<Label>();
+        (LabelBlock.TryParse(sample.Labels, LabelLimits.Default, labels, out var defect)
+            || defect == LabelDefect.MissingMetricName).ShouldBeTrue();
+        var set = LabelSet.From(labels);
+        sample.Key.ShouldBe(set.StableKey());
+        return set.ToString();
+    }
+
+    private void Flush(long arrivalMs)
+    {
+        if (_pending.Count > 0)
+        {
+            Shard.Add(_pending, arrivalMs, _scratch);
+            _pending.Count = 0;
+        }
+    }
+}
+
+/// <summary>Tables of output values: comparing and printing.</summary>
+internal static class WindowValues
+{
+    /// <summary>Where two tables differ by more than some units in the last place; empty when they do not.</summary>
+    public static string Difference(
+        SortedDictionary<(long EndMs, string Series), double> actual,
+        SortedDictionary<(long EndMs, string Series), double> expected,
+        int ulps = 0)
+    {
+        var text = new StringBuilder();
+        foreach (var key in expected.Keys.Union(actual.Keys).Order())
+        {
+            var isThere = actual.TryGetValue(key, out var value);
+            var isExpected = expected.TryGetValue(key, out var wanted);
+            if (isThere != isExpected || !IsNear(value, wanted, ulps))
+            {
+                text.Append(CultureInfo.InvariantCulture,
+                    $"  {key.EndMs} {key.Series}: {(isThere ? value : null):R}, expected {(isExpected ? wanted : null):R}\n");
+            }
+        }
+        return text.ToString();
+    }
+
+    private static bool IsNear(double a, double b, int ulps)
+    {
+        var (bitsOfA, bitsOfB) = (BitConverter.DoubleToInt64Bits(a), BitConverter.DoubleToInt64Bits(b));
+        return bitsOfA == bitsOfB || (ulps > 0 && Math.Sign(a) == Math.Sign(b) && Math.Abs(bitsOfA - bitsOfB) <= ulps);
+    }
+}
