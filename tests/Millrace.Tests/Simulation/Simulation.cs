@@ -261,7 +261,7 @@ internal sealed class Simulation
                     result.Written.Samples.ShouldBe(request.Samples.Count);
                     Acknowledge(request, lsn);
                     break;
-                case PushStatus.DiskFull or PushStatus.Failed or PushStatus.Overloaded:
+                case PushStatus.DiskFull or PushStatus.Failed:
                     _senders.Again(request, retryMs);
                     break;
                 default:
