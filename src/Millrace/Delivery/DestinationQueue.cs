@@ -1,5 +1,6 @@
 using System.IO;
 using Millrace.Log;
+using Millrace.Protocols;
 
 namespace Millrace.Delivery;
 
@@ -25,6 +26,9 @@ internal sealed record DestinationEnvironment
 
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
+    /// <summary>Type, help and unit of a family, for remote write 2.0; null: sent without.</summary>
+    public Func<string, MetricMetadata?>? MetadataOf { get; init; }
+
     /// <summary>Jitter of retries.</summary>
     public required Random Random { get; init; }
 }
@@ -47,6 +51,7 @@ internal sealed record DestinationEnvironment
 internal sealed class DestinationQueue : IDisposable
 {
     private const int Feeds = 2;
+    private const long ReadRetryMs = 1_000;
 
     private readonly DestinationConfig _config;
     private readonly DestinationCounters _counters;
@@ -62,6 +67,7 @@ internal sealed class DestinationQueue : IDisposable
     // Stored and not done with, per feed: what the size bound is about.
     private readonly long[] _storedBytes = new long[Feeds];
     private readonly long _laneRoomBytes;
+    private long _readAgainAtMs; // after a failed read: a disk that does not answer is not asked all the time
     private long _rawNeededFromLsn;
     private long _outputsNeededFromLsn;
 
@@ -162,7 +168,7 @@ internal sealed class DestinationQueue : IDisposable
         {
             OfferRaw(block, positions, nowMs);
         }
-        while (_storedBytes[(int)block.Feed] > _config.QueueMaxBytes && TryDropOldest(block.Feed))
+        while (_storedBytes[(int)block.Feed] > _config.QueueMaxBytes && TryDropOldest(block.Feed, nowMs))
         {
         }
         return true;
@@ -171,6 +177,9 @@ internal sealed class DestinationQueue : IDisposable
     /// <summary>The feeding log has nothing more for this lane up to here.</summary>
     public void Passed(Feed feed, int lane, LogPosition upTo) =>
         Of(feed, lane).Passed(upTo, IsUnderWay(feed, lane));
+
+    /// <summary>Not before this time is anything to be had from the disk.</summary>
+    public long ReadAgainAtMs => _readAgainAtMs;
 
     public bool HasWork(int lane) => Of(Feed.Raw, lane).HasWork || Of(Feed.Outputs, lane).HasWork;
 
@@ -440,7 +449,7 @@ internal sealed class DestinationQueue : IDisposable
         var positions = Of(feed, lane);
         while (positions.HasWork)
         {
-            if (!TryLoad(lane, feed))
+            if (!TryLoad(lane, feed, nowMs))
             {
                 return false;
             }
@@ -457,15 +466,20 @@ internal sealed class DestinationQueue : IDisposable
         return false;
     }
 
-    private bool TryLoad(int lane, Feed feed)
+    private bool TryLoad(int lane, Feed feed, long nowMs)
     {
         var positions = Of(feed, lane);
         if (positions.Waiting.Count > 0)
         {
             return true;
         }
+        if (nowMs < _readAgainAtMs)
+        {
+            return false;
+        }
         if (!_stored[(int)feed].TryRefill(lane, HasRoom))
         {
+            _readAgainAtMs = _stored[(int)feed].Failure is null ? 0 : nowMs + ReadRetryMs;
             return false;
         }
         if (positions.Waiting.Count == 0)
@@ -482,14 +496,14 @@ internal sealed class DestinationQueue : IDisposable
     private bool HasRoom(LaneFeed positions) =>
         positions.WaitingBytes < _laneRoomBytes && MemoryBytes < _config.QueueMemoryBytes;
 
-    private bool TryDropOldest(Feed feed)
+    private bool TryDropOldest(Feed feed, long nowMs)
     {
         var oldest = -1;
         LogPosition oldestAt = default;
         for (var lane = 0; lane < Lanes; lane++)
         {
             var positions = Of(feed, lane);
-            if (positions.HasWork && TryLoad(lane, feed) && positions.Waiting.TryPeek(out var head)
+            if (positions.HasWork && TryLoad(lane, feed, nowMs) && positions.Waiting.TryPeek(out var head)
                 && head.StoredAt != default && (oldest < 0 || head.StoredAt < oldestAt))
             {
                 (oldest, oldestAt) = (lane, head.StoredAt);

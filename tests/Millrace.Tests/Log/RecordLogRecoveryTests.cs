@@ -172,6 +172,25 @@ public class RecordLogRecoveryTests
     }
 
     [Fact]
+    public void A_record_with_an_lsn_below_those_before_it_does_not_count()
+    {
+        var disk = Written(3);
+        var record = new byte[RecordFormat.SizeOf(8)];
+        var stale = new RecordPlace(2, SegmentFirstLsn: 1, OffsetOf(3));
+        Text(2).CopyTo(record, RecordFormat.RecordHeaderBytes);
+        RecordFormat.WriteRecordHeader(record, Header, stale, 8, Crc32C.Compute(Text(2)));
+        using (var file = disk.Open(PathOf(1), writable: true))
+        {
+            file.Write(OffsetOf(3), record);
+        }
+
+        using var log = Open(disk);
+
+        log.NextLsn.ShouldBe(4);
+        log.Recovery.TruncatedBytes.ShouldBe(record.Length);
+    }
+
+    [Fact]
     public void A_damaged_segment_header_costs_nothing_and_is_mended_in_the_last_segment()
     {
         var disk = Written(6, SmallSegments(records: 4));
