@@ -127,7 +127,7 @@ internal sealed class StatusReporter(GatewayState state)
     private static LogReport Describe(string name, RecordLog log, long maxBytes) => new(
         name, log.SizeBytes, maxBytes, log.FirstLsn, log.NextLsn, log.SyncedLsn, log.HasSpace(), log.Failure);
 
-    private static RuleReport Describe(RuleReading reading)
+    private RuleReport Describe(RuleReading reading)
     {
         var rule = reading.Rule;
         var config = rule.Config;
@@ -145,7 +145,7 @@ internal sealed class StatusReporter(GatewayState state)
             LatenessMs = reading.LatenessMs,
             LatenessIsAuto = !rule.IsArrivalTime && config.AllowedLateness is null,
             ClosedThroughMs = reading.ClosedThroughMs,
-            NextPointMs = reading.ClosedThroughMs + rule.IntervalMs + reading.LatenessMs,
+            NextPointMs = NextPointMs(reading),
             Series = reading.Series,
             Groups = reading.Groups,
             Samples = reading.Samples,
@@ -159,6 +159,13 @@ internal sealed class StatusReporter(GatewayState state)
             AmbiguousResets = reading.AmbiguousResets,
             Recent = reading.Recent is { } recent ? Describe(recent) : null,
         };
+    }
+
+    private long? NextPointMs(RuleReading reading)
+    {
+        var dueMs = reading.ClosedThroughMs + reading.Rule.IntervalMs + reading.LatenessMs;
+        var isHeld = !reading.Rule.IsArrivalTime && _pipeline.Ingest.NowMs < _pipeline.ClosesHeldUntilMs;
+        return isHeld && dueMs < _pipeline.ClosesHeldUntilMs ? _pipeline.ClosesHeldUntilMs : dueMs;
     }
 
     private static WindowReport Describe(RecentWindow window)
