@@ -3,7 +3,6 @@ using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Memory;
 using Millrace.Model;
-using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
 
@@ -204,15 +203,16 @@ internal sealed class Engine
     }
 
     /// <summary>Metadata goes to every destination, a family always on the same lane.</summary>
-    public void AddMetadata(MetricMetadata metadata, int worker, BatchItem item)
+    public void AddMetadata(BatchItem item, int number, int worker)
     {
-        var hash = StableHash.Hash64(System.Text.Encoding.UTF8.GetBytes(metadata.Family));
+        var family = item.Batch.Metadata[number].Family;
+        var hash = StableHash.Hash64(System.Text.Encoding.UTF8.GetBytes(family));
         for (var i = 0; i < _destinations.Count; i++)
         {
             var lane = _firstLane[i] + (int)(hash % (ulong)_destinations[i].Config.Lanes);
             if (lane % _workers.Length == worker)
             {
-                Lanes[lane].AddMetadata(item, metadata);
+                Lanes[lane].AddMetadata(item, number);
             }
         }
     }
