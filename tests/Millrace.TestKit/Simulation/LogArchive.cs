@@ -22,6 +22,10 @@ internal sealed class LogArchive
         {
             _records.Add(ArchivedOf(record));
         }
+        if (reader.DroppedRecords > 0)
+        {
+            throw new InvalidOperationException($"{reader.DroppedRecords} records were released before they were archived.");
+        }
     }
 
     /// <summary>

@@ -88,6 +88,10 @@ internal sealed class Simulation
                 Start();
             }
             PushDue();
+            if (_gateway is not null)
+            {
+                FollowLog(); // The tick may let go of records.
+            }
             _gateway?.Tick();
             _gateway?.Deliver();
         });
