@@ -26,6 +26,9 @@ internal sealed class Engine
     private long[] _closedThrough = [];
     private long _handedOverLsn;
 
+    /// <summary>Where each configuration began, as far back as some lane may have to go.</summary>
+    private readonly List<(long Lsn, Generation Generation)> _configurations = [];
+
     public Engine(
         Generation generation, IReadOnlyList<Destination> destinations, Emitter emitter, int workers, TimeProvider time)
     {
@@ -160,6 +163,7 @@ internal sealed class Engine
             closedThrough[i] = stays ? _closedThrough[before] : clocks[i].ClosedAtStart(rule);
         }
         SetConfiguration(generation, clocks, closedThrough);
+        _configurations.Add((lsn, generation));
         HandOver(new ConfigurationItem(generation, clocks) { Lsn = lsn, ArrivalMs = arrivalMs });
     }
 
@@ -231,6 +235,33 @@ internal sealed class Engine
         return lsn;
     }
 
+    /// <summary>
+    /// The configurations that lanes need besides the one in force at <paramref name="lsn"/>, if they go on from where
+    /// they stand now; older ones are forgotten.
+    /// </summary>
+    public (long Lsn, Generation Generation)[] ConfigurationsOfLanes(long lsn)
+    {
+        var neededFromLsn = LanesNeedFromLsn(lsn);
+        while (_configurations.Count > 1 && _configurations[1].Lsn <= neededFromLsn)
+        {
+            _configurations.RemoveAt(0);
+        }
+        return [.. _configurations];
+    }
+
+    /// <summary>The configuration in force at a record before the base that the engine goes on from.</summary>
+    public Generation GenerationAt(long lsn)
+    {
+        for (var i = _configurations.Count - 1; i >= 0; i--)
+        {
+            if (_configurations[i].Lsn < lsn)
+            {
+                return _configurations[i].Generation;
+            }
+        }
+        return _generation;
+    }
+
     /// <summary>The first record of the output log that some destination still needs.</summary>
     public long OutputsNeededFromLsn(long lsn)
     {
@@ -242,8 +273,14 @@ internal sealed class Engine
     }
 
     /// <summary>Goes on from a base. Before anything is handed over.</summary>
-    public void Restore(Base state)
+    /// <param name="state">The base.</param>
+    /// <param name="compile">From the text of a configuration; null if this release cannot read it.</param>
+    public void Restore(Base state, Func<string, Generation?> compile)
     {
+        foreach (var (lsn, text) in state.ConfigurationsOfLanes)
+        {
+            _configurations.Add((lsn, compile(text) ?? _generation));
+        }
         SetConfiguration(_generation, state.Clocks, state.ClosedThrough);
         foreach (var worker in _workers)
         {
