@@ -37,6 +37,7 @@ internal sealed class Destination : IDisposable
     private int _nextLane;
     private int _failuresInRow;
     private long _holdUntilMs;
+    private long _lastNowMs;
     private bool _isStopping;
 
     public Destination(DestinationConfig config, DestinationEnvironment environment)
@@ -86,7 +87,11 @@ internal sealed class Destination : IDisposable
     {
         lock (_lock)
         {
-            _queue.Offer(block, nowMs);
+            _lastNowMs = nowMs;
+            if (_queue.Offer(block, nowMs))
+            {
+                EnforceBoundLocked(block.Feed, nowMs);
+            }
         }
         BlockOffered?.Invoke();
     }
@@ -215,6 +220,8 @@ internal sealed class Destination : IDisposable
         (long, long) needed;
         lock (_lock)
         {
+            // The output log also grows by what others offer.
+            EnforceBoundLocked(Feed.Outputs, _lastNowMs);
             needed = _queue.Needed();
             _queue.SavePositions();
         }
@@ -290,9 +297,35 @@ internal sealed class Destination : IDisposable
         }
     }
 
+    private void EnforceBoundLocked(Feed feed, long nowMs)
+    {
+        while (_queue.IsOverBound(feed)
+            && _queue.FindOldest(feed, nowMs, lane => _underWay[lane]!.IsOut) is { } oldest)
+        {
+            if (oldest.IsUnderWay)
+            {
+                AbandonLocked(oldest.Lane, DropReason.QueueFull);
+            }
+            else
+            {
+                _queue.DropHead(oldest.Lane, feed, DropReason.QueueFull);
+            }
+        }
+    }
+
+    private void AbandonLocked(int lane, DropReason reason)
+    {
+        while (_underWay[lane]!.Parts.TryPop(out var part))
+        {
+            Counters.Dropped(reason, part.Block.SampleCount);
+        }
+        FinishLocked(lane);
+    }
+
     private bool TryPickLocked(long nowMs, out int picked)
     {
         picked = -1;
+        _lastNowMs = nowMs;
         if (_isStopping || nowMs < _holdUntilMs || _requestsOut >= _concurrency.Allowed)
         {
             return false;
@@ -334,11 +367,7 @@ internal sealed class Destination : IDisposable
     {
         if (block.Failures > 0 && _queue.IsExpired(block.Queued, nowMs))
         {
-            while (block.Parts.TryPop(out var part))
-            {
-                Counters.Dropped(DropReason.QueueAge, part.Block.SampleCount);
-            }
-            FinishLocked(lane);
+            AbandonLocked(lane, DropReason.QueueAge);
             return false;
         }
         if (block.IsSplit && block.RequestsLeft-- <= 0)

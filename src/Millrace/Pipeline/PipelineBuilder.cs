@@ -69,7 +69,7 @@ internal static class PipelineBuilder
         var engine = new Engine(begin, destinations, emitter, Math.Max(1, environment.Workers), time);
         if (state is not null)
         {
-            engine.Restore(state);
+            engine.Restore(state, Compile);
         }
         emitter.ReadOutputLog(state?.OutputLsn ?? 0);
         var clock = new ArrivalClock(time);

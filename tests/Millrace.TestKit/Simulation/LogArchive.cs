@@ -22,13 +22,19 @@ internal sealed class LogArchive
         {
             _records.Add(ArchivedOf(record));
         }
+        if (reader.DroppedRecords > 0)
+        {
+            throw new InvalidOperationException($"{reader.DroppedRecords} records were released before they were archived.");
+        }
     }
 
     /// <summary>
     /// What a log lost when the power went: the end of the archive is compared with what the next process finds.
     /// </summary>
+    /// <param name="found">The log as it was opened.</param>
+    /// <param name="releasedLsn">What stands below it was let go of: it may be gone, in any order.</param>
     /// <returns>The LSNs that are gone.</returns>
-    public List<long> Recover(RecordLog found)
+    public List<long> Recover(RecordLog found, long releasedLsn)
     {
         var left = new HashSet<long>();
         using var reader = found.OpenReader(found.FirstLsn);
@@ -41,7 +47,7 @@ internal sealed class LogArchive
             }
         }
         var lost = new List<long>();
-        for (var i = _records.Count - 1; i >= 0 && _records[i].Lsn >= found.FirstLsn; i--)
+        for (var i = _records.Count - 1; i >= 0 && _records[i].Lsn >= Math.Max(found.FirstLsn, releasedLsn); i--)
         {
             if (!left.Contains(_records[i].Lsn))
             {

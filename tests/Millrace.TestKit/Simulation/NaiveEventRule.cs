@@ -92,7 +92,7 @@ internal sealed class NaiveEventRule : NaiveRule
             {
                 CloseSeries(series, window, groups);
             }
-            if (window >= FirstWholeWindow || Config.EmitPartialWindows)
+            if (window >= FirstBookedWindow)
             {
                 Emit(window, (group, output) => groups.TryGetValue(group, out var state) ? ValueOf(state, output) : null,
                     outputs);
@@ -135,7 +135,7 @@ internal sealed class NaiveEventRule : NaiveRule
         }
         var before = series.Base is { } known && samples[0].TimeMs - known.TimeMs <= _counterMemoryMs ? series.Base : null;
         series.Base = samples[^1];
-        if (window < FirstWholeWindow && !Config.EmitPartialWindows)
+        if (window < FirstBookedWindow)
         {
             return;
         }

@@ -56,6 +56,7 @@ internal sealed class NaiveReplay
 {
     private readonly IReadOnlyDictionary<string, NaiveConfig> _configs;
     private readonly Dictionary<UInt128, NaiveRule> _rules = [];
+    private readonly HashSet<string> _bodies = [];
     private NaiveConfig? _config;
 
     /// <param name="configs">By their canonical text.</param>
@@ -84,6 +85,8 @@ internal sealed class NaiveReplay
     {
         switch (record.Type)
         {
+            case RecordType.Batch when !_bodies.Add(Convert.ToBase64String(record.Payload)):
+                break; // A repeated request that came before the log was replayed.
             case RecordType.Batch:
                 foreach (var sample in PlainRemoteWrite.DecodeSnappy(record.Payload))
                 {

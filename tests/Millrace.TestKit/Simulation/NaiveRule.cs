@@ -49,6 +49,10 @@ internal abstract class NaiveRule
 
     protected long FirstWholeWindow { get; }
 
+    /// <summary>With <c>partial_windows: emit</c> the one under way at the start, too.</summary>
+    protected long FirstBookedWindow =>
+        FirstWholeWindow - (Config.EmitPartialWindows && Config.Time == RuleTime.Event ? 1 : 0);
+
     protected long ClosedThrough { get; set; }
 
     protected IReadOnlyCollection<string> AliveGroups => _groups.Keys;
@@ -120,7 +124,7 @@ internal abstract class NaiveRule
                 {
                     shown = seen ?? 0;
                 }
-                if (shown is { } result && window >= FirstWholeWindow + Config.IgnoreFirstIntervals)
+                if (shown is { } result && window >= FirstBookedWindow + Config.IgnoreFirstIntervals)
                 {
                     outputs.Add(new ExpectedOutput(OutputSeries(_groupLabels[text], output), endMs, result));
                 }

@@ -130,6 +130,47 @@ public sealed class DestinationQueueTests
     }
 
     [Fact]
+    public void A_dead_backend_pins_no_more_of_the_disk_than_the_bound()
+    {
+        // The blocks that are tried again and again are the oldest: they go first, or the files behind them would stay.
+        var backend = new FakeBackend(BackendKind.VictoriaMetrics) { FaultRate = 1, ChanceFaults = [BackendFault.Status(500)] };
+        using var rig = new DestinationRig(
+            DestinationRig.Plain with { QueueMemoryBytes = 1_000, QueueMaxBytes = 1 << 20 }, backend);
+        var samples = Enumerable.Range(0, 2_000).Select(i => ($"m{i}", rig.NowMs, (double)i)).ToArray();
+        for (var lsn = 1; lsn <= 150; lsn++)
+        {
+            rig.OfferRaw(lsn % 4, lsn, samples);
+            rig.RunFor(TimeSpan.FromSeconds(1));
+            rig.Destination.Sync();
+        }
+        rig.Disk.UsedBytes.ShouldBeLessThan(3_500_000);
+        rig.Counters.DroppedByReason[(int)DropReason.QueueFull].ShouldBeGreaterThan(2_000 * 40);
+        rig.Crash();
+        var pending = rig.Counters.Pending;
+        pending.ShouldBeLessThan(2_000 * 110);
+        backend.FaultRate = 0;
+        rig.RunUntilQuiet();
+        rig.Counters.Delivered.ShouldBe(pending);
+    }
+
+    [Fact]
+    public void Outputs_of_others_that_stand_behind_ours_count_as_pinned()
+    {
+        var backend = new FakeBackend(BackendKind.VictoriaMetrics) { FaultRate = 1, ChanceFaults = [BackendFault.Status(500)] };
+        using var rig = new DestinationRig(DestinationRig.Plain with { QueueMaxBytes = 100_000 }, backend);
+        rig.OfferGroup((0, "a", rig.NowMs, 1));
+        for (var i = 0; i < 3; i++)
+        {
+            var header = new Millrace.Log.RecordHeader { Type = Millrace.Log.RecordType.OutputGroup };
+            rig.OutputLog.Append(header, new byte[50_000], out _);
+            rig.OfferGroup((1, "b", rig.NowMs + i, 1));
+        }
+        rig.Counters.DroppedByReason[(int)DropReason.QueueFull].ShouldBeInRange(1, 2);
+        rig.Destination.Sync();
+        rig.Destination.OutputsNeededFromLsn().ShouldBeGreaterThan(1);
+    }
+
+    [Fact]
     public void The_output_log_is_pinned_up_to_the_size_bound_only()
     {
         using var rig = new DestinationRig(

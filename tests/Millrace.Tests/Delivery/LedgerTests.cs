@@ -60,7 +60,9 @@ public sealed class LedgerTests
             if (random.Next(40) == 0 && outstanding.Count == 0)
             {
                 rig.Restart();
-                rig.Counters.Queued.ShouldBe(queued);
+                // Of a block sent in parts the parts already counted come again with the whole: one block per lane.
+                rig.Counters.Queued.ShouldBeInRange(queued, queued + 4 * 5);
+                queued = rig.Counters.Queued;
             }
         }
         while (rig.Counters.Pending > 0)

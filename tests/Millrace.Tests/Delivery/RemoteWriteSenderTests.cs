@@ -127,6 +127,7 @@ public sealed class RemoteWriteSenderTests
                 RetryMinInterval = TimeSpan.FromMilliseconds(1),
             },
             new FakeBackend(BackendKind.Prometheus));
+        rig.NowMs = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds(); // the pump's clock is the real one
         var requests = 0;
         var delivered = new TaskCompletionSource();
         using var handler = new FakeHandler(_ =>

@@ -3,6 +3,7 @@ using Millrace.Delivery;
 using Millrace.Log;
 using Millrace.Pipeline;
 using Millrace.TestKit;
+using Millrace.TestKit.Simulation;
 
 namespace Millrace.Tests.Simulation;
 
@@ -16,16 +17,17 @@ internal sealed class SimulatedGateway
     private readonly RunningPipeline _pipeline;
     private readonly IReadOnlyList<SimulatedBackend> _backends;
     private readonly int _life;
+    private readonly WatchedDisk _disk;
     private readonly List<(long AtMs, int Destination, Sending Sending, SendResult Result)> _answers = [];
 
     public SimulatedGateway(
         MillraceConfig config, FaultyDisk disk, SimulationClock clock, IReadOnlyList<SimulatedBackend> backends,
         int life, int seed)
     {
-        (_clock, _backends, _life) = (clock, backends, life);
+        (_clock, _backends, _life, _disk) = (clock, backends, life, new WatchedDisk(disk));
         _pipeline = PipelineBuilder.Build(config, new PipelineEnvironment
         {
-            Disk = disk,
+            Disk = _disk,
             Time = clock,
             Random = new Random(seed),
             Workers = 0,
@@ -43,9 +45,19 @@ internal sealed class SimulatedGateway
 
     public RecordLog InputLog => _pipeline.InputLog!;
 
-    public void Start()
+    /// <param name="duringReplay">Called now and then before the replay has come to its end.</param>
+    public void Start(Action duringReplay)
     {
+        var endLsn = InputLog.NextLsn;
+        _disk.Reading = () =>
+        {
+            if (_pipeline.Replayer!.NextLsn < endLsn && InputLog.NextLsn > endLsn)
+            {
+                duringReplay();
+            }
+        };
         var started = _pipeline.StartAsync(CancellationToken.None);
+        _disk.Reading = null;
         if (started.IsFaulted)
         {
             System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(started.Exception!.InnerException!);

@@ -77,7 +77,8 @@ public sealed class SimulationTests
             }
             catch (Exception e)
             {
-                failures.Add($"MILLRACE_SIM_SEED={seed} (of {count} from {first}): {e}");
+                failures.Add($"MILLRACE_SIM_SEED={seed} (of {count} from {first}): "
+                    + (e is SimulationFailure ? e.Message : e.ToString()));
             }
         }
         failures.ShouldBeEmpty();
