@@ -8,8 +8,9 @@ namespace Millrace.Memory;
 
 /// <summary>
 /// A 128-bit hash for caches, keyed so that no sender can aim at collisions. It lives as long as the process: never
-/// store it. With AES instructions each 16 bytes cost one round in one of four lanes; the finish mixes the lanes and
-/// the length by further rounds.
+/// store it. With AES instructions each 16 bytes cost two rounds in one of four lanes; the finish mixes the lanes and
+/// the length by further rounds. One round would be too few: a sender who changes one byte could undo the difference
+/// 64 bytes on, and be right for one key in 128.
 /// </summary>
 internal sealed class KeyedHash
 {
@@ -43,17 +44,17 @@ internal sealed class KeyedHash
     {
         ref var start = ref MemoryMarshal.GetReference(bytes);
         var length = bytes.Length;
-        var lane0 = _key0 ^ Vector128.CreateScalar((ulong)length).AsByte();
+        var lane0 = _key0;
         var lane1 = _key1;
         var lane2 = _key2;
         var lane3 = _key3;
         nuint at = 0;
         for (; length - (int)at >= 64; at += 64)
         {
-            lane0 = Aes.Encrypt(lane0 ^ Load(ref start, at), _key1);
-            lane1 = Aes.Encrypt(lane1 ^ Load(ref start, at + 16), _key2);
-            lane2 = Aes.Encrypt(lane2 ^ Load(ref start, at + 32), _key3);
-            lane3 = Aes.Encrypt(lane3 ^ Load(ref start, at + 48), _key0);
+            lane0 = Aes.Encrypt(Aes.Encrypt(lane0 ^ Load(ref start, at), _key1), _key3);
+            lane1 = Aes.Encrypt(Aes.Encrypt(lane1 ^ Load(ref start, at + 16), _key2), _key0);
+            lane2 = Aes.Encrypt(Aes.Encrypt(lane2 ^ Load(ref start, at + 32), _key3), _key1);
+            lane3 = Aes.Encrypt(Aes.Encrypt(lane3 ^ Load(ref start, at + 48), _key0), _key2);
         }
         for (; length - (int)at >= 16; at += 16)
         {
@@ -69,7 +70,9 @@ internal sealed class KeyedHash
             lane1 = Aes.Encrypt(lane1, _key0);
         }
         var mixed = Aes.Encrypt(Aes.Encrypt(lane0, _key2) ^ lane1, _key3);
-        mixed = Aes.Encrypt(mixed ^ Aes.Encrypt(lane2, _key0), _key1);
+        // Not on a lane that takes input: there a byte could stand for a difference in length.
+        var lengthBlock = Vector128.CreateScalar((ulong)length).AsByte();
+        mixed = Aes.Encrypt(mixed ^ Aes.Encrypt(lane2 ^ lengthBlock, _key0), _key1);
         mixed = Aes.Encrypt(mixed ^ Aes.Encrypt(lane3, _key1), _key2);
         mixed = Aes.Encrypt(Aes.Encrypt(mixed, _key3), _key0);
         return Unsafe.BitCast<Vector128<byte>, UInt128>(mixed);
