@@ -1,3 +1,4 @@
+using System.Buffers;
 using Millrace.Protocols.Compression;
 
 namespace Millrace.Delivery;
@@ -181,6 +182,7 @@ internal sealed class Destination : IDisposable
             if (block.Parts.Count == 0)
             {
                 FinishLocked(sending.Lane);
+                ReturnBytes(block, result);
             }
         }
     }
@@ -504,6 +506,7 @@ internal sealed class Destination : IDisposable
         _concurrency.Failed(nowMs);
         _failuresInRow++;
         block.Failures++;
+        block.WasRetried = true;
         var (minMs, maxMs) = (_config.RetryMinInterval.TotalMilliseconds, _config.RetryMaxInterval.TotalMilliseconds);
         maxMs = Math.Max(minMs, maxMs);
         if (result.RetryAfter is { } asked)
@@ -577,9 +580,22 @@ internal sealed class Destination : IDisposable
         _queue.Finish(lane);
     }
 
+    private static void ReturnBytes(BlockUnderWay block, in SendResult result)
+    {
+        var whole = block.Queued.Block;
+        if (whole.RentedBytes is { } rented && IsSuccess(result) && !block.WasRetried && !block.IsSplit)
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private static bool IsSuccess(in SendResult result) =>
+        result.Outcome == SendOutcome.Answered && result.StatusCode is >= 200 and < 300;
+
     private static BlockPart PartOf(BlockPart whole, in EditedBlock edited) => new(whole.Block with
     {
         Bytes = edited.Bytes,
+        RentedBytes = null,
         SampleCount = edited.SampleCount,
         MinTimestampMs = edited.MinTimestampMs,
         MaxTimestampMs = edited.MaxTimestampMs,

@@ -32,6 +32,9 @@ internal sealed class BlockUnderWay(QueuedBlock queued)
     /// <summary>Failed requests in a row.</summary>
     public int Failures { get; set; }
 
+    /// <summary>A request without an answer, or a refused one, may still hold the bytes.</summary>
+    public bool WasRetried { get; set; }
+
     public bool IsOut { get; set; }
 
     public bool IsMarked { get; set; }
