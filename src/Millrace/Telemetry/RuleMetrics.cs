@@ -45,7 +45,7 @@ internal static class RuleMetrics
         page.Counter(
             "millrace_aggregation_out_of_order_samples_total", "Samples older than the last one of their series.");
         WriteEach(page, rules, static rule => rule.OutOfOrder);
-        page.Counter("millrace_aggregation_counter_resets_total", "Counter resets.");
+        page.Counter("millrace_aggregation_resets_total", "Counter resets.");
         WriteEach(page, rules, static rule => rule.CounterResets);
         page.Counter(
             "millrace_aggregation_ambiguous_resets_total",

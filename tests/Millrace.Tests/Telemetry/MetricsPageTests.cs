@@ -79,7 +79,7 @@ public sealed partial class MetricsPageTests : IDisposable
             Send(i);
             _gateway.Run(TimeSpan.FromSeconds(1));
         }
-        _gateway.Push($$"""http_requests_total{job="a"} 1 {{_gateway.NowMs - 30_000}}""");
+        _gateway.Push($$"""http_requests_total{job="a",pod="1"} 1 {{_gateway.NowMs - 30_000}}""");
 
         var page = new ExpositionPage(_gateway.Page);
         page.Sum("millrace_aggregation_rule_samples_total", ("rule", "by \"job\"")).ShouldBe(40 * 3 + 1);

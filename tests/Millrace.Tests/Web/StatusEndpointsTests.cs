@@ -50,6 +50,7 @@ public sealed class StatusEndpointsTests : IDisposable
         await _gateway.RestartAsync();
         _gateway.Run(TimeSpan.FromSeconds(30));
         _gateway.CatchUp();
+        _gateway.Run(TimeSpan.FromSeconds(1));
 
         var report = Reporter.Pipeline();
         report.State.ShouldBe("holding");
