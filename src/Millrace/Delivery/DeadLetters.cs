@@ -13,6 +13,7 @@ internal sealed class DeadLetters : IDisposable
     private readonly PayloadWriter _head = new(512);
     private readonly Guid _inputLogId;
     private readonly long _maxBytes;
+    private long _added;
 
     public DeadLetters(DestinationConfig config, DestinationEnvironment environment)
     {
@@ -30,6 +31,9 @@ internal sealed class DeadLetters : IDisposable
 
     public long SizeBytes => _log.SizeBytes;
 
+    /// <summary>Letters since the start.</summary>
+    public long Added => Interlocked.Read(ref _added);
+
     /// <summary>Segments that went because of the bound.</summary>
     public long DroppedSegments { get; private set; }
 
@@ -43,6 +47,7 @@ internal sealed class DeadLetters : IDisposable
         {
             return false;
         }
+        Interlocked.Increment(ref _added);
         while (_log.SizeBytes > _maxBytes && _log.DropOldestSegment(out _))
         {
             DroppedSegments++;

@@ -32,17 +32,22 @@ internal sealed class Destination : IDisposable
     private readonly SendConcurrency _concurrency;
     private readonly TimeBounds _timeBounds = new();
     private readonly BlockUnderWay?[] _underWay;
+    private readonly BlockEncoding _encoding; // used outside of the lock, by the one who takes what is due
     private int _requestsOut;
     private int _nextLane;
     private int _failuresInRow;
     private long _holdUntilMs;
+    private long _lastNowMs;
     private bool _isStopping;
 
     public Destination(DestinationConfig config, DestinationEnvironment environment)
     {
-        (_config, _random) = (config, environment.Random);
+        _random = environment.Random;
         _queue = new DestinationQueue(config, environment, Counters);
         _deadLetters = new DeadLetters(config, environment);
+        _encoding = new BlockEncoding(environment.MetadataOf);
+        // The folder decides, not the file: series keep their lane as long as blocks may wait in it.
+        _config = config with { Lanes = _queue.Lanes };
         _protocols = new ProtocolChoice(config.Protocol, Zstd.IsAvailable);
         _concurrency = new SendConcurrency(_queue.Lanes);
         _underWay = new BlockUnderWay?[_queue.Lanes];
@@ -50,6 +55,7 @@ internal sealed class Destination : IDisposable
 
     public string Name => _config.Name;
 
+    /// <summary>With the number of lanes that is in force, see <see cref="Lanes"/>.</summary>
     public DestinationConfig Config => _config;
 
     /// <summary>As fixed when the destination's folder was made; a change in the configuration needs a new folder.</summary>
@@ -81,7 +87,11 @@ internal sealed class Destination : IDisposable
     {
         lock (_lock)
         {
-            _queue.Offer(block, nowMs);
+            _lastNowMs = nowMs;
+            if (_queue.Offer(block, nowMs))
+            {
+                EnforceBoundLocked(block.Feed, nowMs);
+            }
         }
         BlockOffered?.Invoke();
     }
@@ -110,7 +120,9 @@ internal sealed class Destination : IDisposable
         }
     }
 
-    /// <summary>A request to be made now, if there is one. The caller returns it to <see cref="Complete"/>.</summary>
+    /// <summary>
+    /// A request to be made now, if there is one. The caller returns it to <see cref="Complete"/>. For one caller at a time.
+    /// </summary>
     public bool TryTakeDue(long nowMs, out Sending sending)
     {
         while (true)
@@ -126,11 +138,12 @@ internal sealed class Destination : IDisposable
                     return false;
                 }
                 part = _underWay[lane]!.Parts.Peek();
-                part.Step = Math.Max(part.Step, _protocols.Step);
+                // Metadata alone cannot be said in 2.0, and its answer could not be told from a misreading.
+                part.Step = part.Block.SampleCount == 0 ? _protocols.Oldest : Math.Max(part.Step, _protocols.Step);
                 protocol = _protocols.At(part.Step);
             }
             // The lane is ours until the answer: encoding does not hold up those who offer blocks.
-            if (BlockEncoding.TryEncode(part.Block.Bytes, protocol, out var body))
+            if (_encoding.TryEncode(part.Block.Bytes, protocol, out var body))
             {
                 lock (_lock)
                 {
@@ -190,7 +203,7 @@ internal sealed class Destination : IDisposable
                 }
                 else if (_queue.HasWork(lane))
                 {
-                    due = Math.Min(due, nowMs);
+                    due = Math.Min(due, Math.Max(nowMs, _queue.ReadAgainAtMs));
                 }
             }
             return due == long.MaxValue ? due : Math.Max(due, _holdUntilMs);
@@ -207,6 +220,8 @@ internal sealed class Destination : IDisposable
         (long, long) needed;
         lock (_lock)
         {
+            // The output log also grows by what others offer.
+            EnforceBoundLocked(Feed.Outputs, _lastNowMs);
             needed = _queue.Needed();
             _queue.SavePositions();
         }
@@ -282,9 +297,35 @@ internal sealed class Destination : IDisposable
         }
     }
 
+    private void EnforceBoundLocked(Feed feed, long nowMs)
+    {
+        while (_queue.IsOverBound(feed)
+            && _queue.FindOldest(feed, nowMs, lane => _underWay[lane]!.IsOut) is { } oldest)
+        {
+            if (oldest.IsUnderWay)
+            {
+                AbandonLocked(oldest.Lane, DropReason.QueueFull);
+            }
+            else
+            {
+                _queue.DropHead(oldest.Lane, feed, DropReason.QueueFull);
+            }
+        }
+    }
+
+    private void AbandonLocked(int lane, DropReason reason)
+    {
+        while (_underWay[lane]!.Parts.TryPop(out var part))
+        {
+            Counters.Dropped(reason, part.Block.SampleCount);
+        }
+        FinishLocked(lane);
+    }
+
     private bool TryPickLocked(long nowMs, out int picked)
     {
         picked = -1;
+        _lastNowMs = nowMs;
         if (_isStopping || nowMs < _holdUntilMs || _requestsOut >= _concurrency.Allowed)
         {
             return false;
@@ -326,11 +367,7 @@ internal sealed class Destination : IDisposable
     {
         if (block.Failures > 0 && _queue.IsExpired(block.Queued, nowMs))
         {
-            while (block.Parts.TryPop(out var part))
-            {
-                Counters.Dropped(DropReason.QueueAge, part.Block.SampleCount);
-            }
-            FinishLocked(lane);
+            AbandonLocked(lane, DropReason.QueueAge);
             return false;
         }
         if (block.IsSplit && block.RequestsLeft-- <= 0)
@@ -421,10 +458,10 @@ internal sealed class Destination : IDisposable
         _concurrency.Succeeded(latencyMs, nowMs);
         if (part.Block.SampleCount > 0)
         {
-            // An empty block proves nothing: a receiver of 1.0 answers 2xx to any 2.0 body.
+            // A block without samples goes out in the oldest protocol anyway and says nothing about the others.
             _protocols.Taken(part.Step, part.Downgrade);
         }
-        if (refusal == Refusal.None)
+        if (refusal == Refusal.None && part.Block.SampleCount > 0)
         {
             _timeBounds.Taken(part.Block.MinTimestampMs, part.Block.MaxTimestampMs, nowMs);
         }

@@ -15,7 +15,8 @@ namespace Millrace.Delivery;
 /// input, outputs   0: (1, lanes, 0)    per lane: (done LSN, done index, 0), then per lane:
 ///                  (LSN, index of the block under way, 1 if parts of it were sent one by one)
 /// spill            0: (1, lanes, 0)    per lane: (done LSN, LSN under way, 1 if parts were sent), then the ledger:
-///                  (delivered, parked, 0), and the drop reasons three to a slot
+///                  (delivered, parked, 0), and the drop reasons three to a slot; then the spill itself:
+///                  (synced LSN, 0, 0), and the gaps: (from LSN, to LSN, 0)
 /// </code>
 /// A mark at or below the done position is void, so that finishing a block is one write. The ledger is written before
 /// the position: a process that dies between the two sends the block again, and the ledger counts it again.
@@ -25,6 +26,9 @@ internal sealed class LaneCursors : IDisposable
     private const int FirstLane = 1;
     private const int ReasonsPerSlot = 3;
     private const int LedgerSlots = 1 + (DestinationCounters.DropReasons + ReasonsPerSlot - 1) / ReasonsPerSlot;
+
+    /// <summary>A gap is found once per power loss, and forgotten when the spill is past it.</summary>
+    private const int MaxGaps = 8;
 
     private readonly CursorFile _input;
     private readonly CursorFile _outputs;
@@ -111,6 +115,36 @@ internal sealed class LaneCursors : IDisposable
         }
     }
 
+    /// <summary>Records of the spill below it were synced.</summary>
+    public long SpillSyncedLsn
+    {
+        get => _spill.Get(SpillSlot).A;
+        set => Set(_spill, SpillSlot, value, 0, 0);
+    }
+
+    public IEnumerable<SpillGap> SpillGaps()
+    {
+        for (var slot = SpillSlot + 1; slot <= SpillSlot + MaxGaps; slot++)
+        {
+            var gap = _spill.Get(slot);
+            if (gap.B > 0)
+            {
+                yield return new SpillGap(gap.A, gap.B);
+            }
+        }
+    }
+
+    /// <summary>In the place of one that the spill is past, or of the oldest.</summary>
+    public void AddSpillGap(SpillGap gap)
+    {
+        var oldest = SpillSlot + 1;
+        for (var slot = oldest + 1; slot <= SpillSlot + MaxGaps; slot++)
+        {
+            oldest = _spill.Get(slot).B < _spill.Get(oldest).B ? slot : oldest;
+        }
+        _spill.Set(oldest, gap.FromLsn, gap.ToLsn, 0);
+    }
+
     /// <summary>After it the positions survive power loss.</summary>
     public bool Sync() => _spill.Sync() & _input.Sync() & _outputs.Sync();
 
@@ -121,7 +155,9 @@ internal sealed class LaneCursors : IDisposable
         _outputs.Dispose();
     }
 
-    private static int SpillSlots(int lanes) => FirstLane + lanes + LedgerSlots;
+    private static int SpillSlots(int lanes) => FirstLane + lanes + LedgerSlots + 1 + MaxGaps;
+
+    private int SpillSlot => FirstLane + Lanes + LedgerSlots;
 
     private static void Begin(CursorFile file, int lanes, LogPosition start)
     {

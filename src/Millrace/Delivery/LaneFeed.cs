@@ -83,16 +83,6 @@ internal sealed class LaneFeed(Feed feed)
         MarkedAsSplit |= marked != 0 && markedAsSplit;
     }
 
-    /// <summary>An earlier process stored this block; its bytes are read when its turn comes.</summary>
-    public void Found(SealedBlock block, LogPosition storedAt, LogPosition end)
-    {
-        CountOnDisk(block, storedAt, end);
-        if (feed == Feed.Raw && end != default && end == MarkedEnd)
-        {
-            MarkedSpill = storedAt.Lsn;
-        }
-    }
-
     /// <summary>An earlier process was done with this record, and ended before it could say so.</summary>
     public void FoundDone(long spillLsn)
     {
@@ -129,7 +119,7 @@ internal sealed class LaneFeed(Feed feed)
         LoadedTo = LogPosition.Max(LoadedTo, block.StoredAt);
     }
 
-    /// <summary>The block is on disk only.</summary>
+    /// <summary>The block is on disk only; its bytes are read when its turn comes.</summary>
     public void CountOnDisk(SealedBlock block, LogPosition storedAt, LogPosition end)
     {
         DiskBlocks++;
@@ -183,6 +173,9 @@ internal sealed class LaneFeed(Feed feed)
     }
 
     public void MarkAsSplit() => MarkedAsSplit = true;
+
+    /// <summary>The marked block was in memory only and has a record in the spill now.</summary>
+    public void MarkSpilled(long spillLsn) => MarkedSpill = spillLsn;
 
     /// <summary>True for the block that was under way when the process before us ended.</summary>
     public bool IsMarked(QueuedBlock block) =>

@@ -31,6 +31,9 @@ internal sealed class ProtocolChoice(RemoteWriteProtocol configured, bool hasZst
 
     public WireProtocol Current => _newestFirst[Step];
 
+    /// <summary>The last step of the list.</summary>
+    public int Oldest => _newestFirst.Length - 1;
+
     public WireProtocol At(int step) => _newestFirst[step];
 
     public bool HasOlder(int step) => step + 1 < _newestFirst.Length;

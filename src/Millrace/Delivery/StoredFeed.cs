@@ -2,6 +2,9 @@ using Millrace.Log;
 
 namespace Millrace.Delivery;
 
+/// <summary>Records of the spill that a power loss left without those before them; the input log has both.</summary>
+internal readonly record struct SpillGap(long FromLsn, long ToLsn);
+
 /// <summary>
 /// Reads the stored blocks of one feed back into its lanes: the spill (raw) or the output log.
 /// </summary>
@@ -17,6 +20,7 @@ internal sealed class StoredFeed(
     /// <summary>How much one call reads at most: it runs under the destination's lock.</summary>
     private const long ReadBudgetBytes = 16 << 20;
 
+    private readonly List<SpillGap> _gaps = [];
     private LogReader? _reader;
 
     /// <summary>Why the log could not be read; null when all is well. What it holds is not given up for that.</summary>
@@ -24,26 +28,48 @@ internal sealed class StoredFeed(
 
     private long NextLsn => _reader?.NextLsn ?? 0;
 
-    /// <summary>Counts what an earlier process left, without keeping it.</summary>
-    public void Find(long fromLsn)
+    /// <summary>Counts what an earlier process left in the output log, without keeping it.</summary>
+    public void FindOutputs(long fromLsn)
     {
         using var reader = log.OpenReader(fromLsn);
         while (reader.TryRead(out var record))
         {
-            if (feed == Feed.Raw)
-            {
-                FindSpilled(record);
-                continue;
-            }
             foreach (var (block, at) in OutputsOf(record))
             {
                 if (at > lanes[block.Lane].Done)
                 {
-                    lanes[block.Lane].Found(block, at, at);
+                    lanes[block.Lane].CountOnDisk(block, at, at);
                 }
             }
         }
         Failure = reader.Failure;
+    }
+
+    /// <summary>
+    /// Counts what an earlier process left in the spill. Of what was not synced a power loss may have taken records out of
+    /// the middle. The input log still has those, and with them all that follows: so the spill ends where the first one
+    /// is missing. A gap in what was synced is damage, and what stands behind it is kept.
+    /// </summary>
+    /// <param name="fromLsn">The first record that may not be done with.</param>
+    /// <param name="syncedLsn">Records below it were synced.</param>
+    /// <param name="gaps">What earlier calls found: records that are not to be read.</param>
+    /// <returns>What is not to be read from now on besides; null when nothing is missing.</returns>
+    public SpillGap? FindSpilled(long fromLsn, long syncedLsn, IEnumerable<SpillGap> gaps)
+    {
+        _gaps.AddRange(gaps);
+        using var reader = log.OpenReader(fromLsn);
+        while (reader.TryRead(out var record))
+        {
+            if (record.MissingBefore > 0 && record.Lsn > syncedLsn && record.Lsn > fromLsn && !IsInGap(record.Lsn))
+            {
+                var gap = new SpillGap(record.Lsn, log.NextLsn);
+                _gaps.Add(gap);
+                return gap;
+            }
+            FindSpilled(record);
+        }
+        Failure = reader.Failure;
+        return null;
     }
 
     /// <summary>Reads on until the lane has a block in memory; false when it took more than one call may read.</summary>
@@ -67,7 +93,7 @@ internal sealed class StoredFeed(
             budgetBytes -= record.Payload.Length;
             if (feed == Feed.Raw)
             {
-                if (StoredBlock.TryRead(record) is { } spilled && spilled.Block.Lane < lanes.Length)
+                if (ReadSpilled(record) is { } spilled)
                 {
                     Give(spilled.Block, new LogPosition(record.Lsn, 0), EndOf(spilled), asking, hasRoom);
                 }
@@ -139,7 +165,7 @@ internal sealed class StoredFeed(
 
     private void FindSpilled(in LogRecord record)
     {
-        if (StoredBlock.TryRead(record) is not { } spilled || spilled.Block.Lane >= lanes.Length)
+        if (ReadSpilled(record) is not { } spilled)
         {
             return;
         }
@@ -154,7 +180,23 @@ internal sealed class StoredFeed(
             lane.FoundDone(record.Lsn);
             return;
         }
-        lane.Found(spilled.Block, new LogPosition(record.Lsn, 0), end);
+        lane.CountOnDisk(spilled.Block, new LogPosition(record.Lsn, 0), end);
+    }
+
+    private StoredBlock? ReadSpilled(in LogRecord record) =>
+        !IsInGap(record.Lsn) && StoredBlock.TryRead(record) is { } spilled && spilled.Block.Lane < lanes.Length
+            ? spilled : null;
+
+    private bool IsInGap(long lsn)
+    {
+        foreach (var gap in _gaps)
+        {
+            if (lsn >= gap.FromLsn && lsn < gap.ToLsn)
+            {
+                return true;
+            }
+        }
+        return false;
     }
 
     private LogPosition EndOf(StoredBlock spilled) => spilled.LogId == inputLogId ? spilled.Block.End : default;

@@ -12,8 +12,8 @@ internal enum PushStatus
     Malformed,
     TooLarge,
 
-    /// <summary>Too much is under way; try again.</summary>
-    Overloaded,
+    /// <summary>The configuration does not stand in the log yet; try again at once.</summary>
+    Starting,
 
     /// <summary>The disk of the log is full; try again later.</summary>
     DiskFull,
@@ -25,10 +25,10 @@ internal enum PushStatus
 /// <param name="Status">What to answer.</param>
 /// <param name="Written">What is in the log.</param>
 /// <param name="RefusedSamples">Samples, histograms and exemplars of the body that are refused for good.</param>
-/// <param name="Error">What to tell the sender when not all was accepted.</param>
+/// <param name="Refusal">What to tell the sender when something was refused, or all.</param>
 /// <param name="IsRepeat">An equal request was answered before.</param>
 internal readonly record struct PushResult(
-    PushStatus Status, WrittenCounts Written, int RefusedSamples = 0, string Error = "", bool IsRepeat = false);
+    PushStatus Status, WrittenCounts Written, int RefusedSamples = 0, string Refusal = "", bool IsRepeat = false);
 
 /// <summary>
 /// The path of a sample, up to the log and the workers:
@@ -84,7 +84,7 @@ internal sealed class IngestPipeline
         if (result.Status == PushStatus.Accepted && _durability == Durability.LogSynced
             && !await _log!.WaitSynced(lsn).ConfigureAwait(false))
         {
-            return result with { Status = PushStatus.Failed, Error = $"the log could not be synced: {_log.Failure}" };
+            return result with { Status = PushStatus.Failed, Refusal = $"the log could not be synced: {_log.Failure}" };
         }
         return result;
     }
@@ -96,7 +96,7 @@ internal sealed class IngestPipeline
         {
             // In the log it would stand before the configuration that it is to be decoded with.
             lsn = 0;
-            return new PushResult(PushStatus.Overloaded, default, Error: "the gateway is starting; try again");
+            return new PushResult(PushStatus.Starting, default, Refusal: "the gateway is starting; try again");
         }
         var hash = StableHash.Hash128(body) ^ encoding.Number;
         if (TryAnswerRepeat(hash, out var result, out lsn))
@@ -111,7 +111,7 @@ internal sealed class IngestPipeline
             {
                 _engine.ReturnItem(item);
                 var status = outcome == DecodeOutcome.TooLarge ? PushStatus.TooLarge : PushStatus.Malformed;
-                return new PushResult(status, default, Error: error);
+                return new PushResult(status, default, Refusal: error);
             }
             item.ArrivalMs = _clock.NowMs();
             item.Batch.Stamp(item.ArrivalMs);
@@ -298,10 +298,10 @@ internal sealed class IngestPipeline
     private PushResult Refuse(AppendOutcome outcome) => outcome switch
     {
         AppendOutcome.DiskFull => new PushResult(
-            PushStatus.DiskFull, default, Error: "the disk of the log is full; free space or lower log.max_bytes"),
+            PushStatus.DiskFull, default, Refusal: "the disk of the log is full; free space or lower log.max_bytes"),
         AppendOutcome.TooLarge => new PushResult(
-            PushStatus.TooLarge, default, Error: "the body is larger than a record of the log may be"),
-        _ => new PushResult(PushStatus.Failed, default, Error: $"the log has failed: {_log?.Failure}"),
+            PushStatus.TooLarge, default, Refusal: "the body is larger than a record of the log may be"),
+        _ => new PushResult(PushStatus.Failed, default, Refusal: $"the log has failed: {_log?.Failure}"),
     };
 
     private AppendOutcome AppendLocked(in RecordHeader header, ReadOnlySpan<byte> payload, out long lsn)

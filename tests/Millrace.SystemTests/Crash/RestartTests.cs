@@ -4,8 +4,8 @@ using Millrace.TestKit.Processes;
 namespace Millrace.SystemTests.Crash;
 
 /// <summary>
-/// Two gateways get the same fleet; one of them is ended at random moments under load and started again. What it delivers
-/// must be what the other delivers, and both the truth.
+/// Two gateways get the same fleet; one of them is ended at random moments under load and started again. What it
+/// delivers must be what the other delivers, and both the truth.
 /// </summary>
 public sealed class RestartTests
 {
@@ -108,9 +108,9 @@ public sealed class RestartTests
     {
         public void ShouldEqualUndisturbed()
         {
-            Undisturbed.Values.DifferenceFrom(Truth).ShouldBe("", "the undisturbed gateway");
+            Undisturbed.ShouldBeExactly(Truth, "the undisturbed gateway");
             Undisturbed.Repeats.ShouldBe(0);
-            Disturbed.Values.DifferenceFrom(Undisturbed.Values).ShouldBe("", "the disturbed gateway");
+            Disturbed.ShouldBeExactly(Undisturbed.Values, "the disturbed gateway");
         }
     }
 }

@@ -3,8 +3,8 @@ using System.IO;
 namespace Millrace.TestKit.Processes;
 
 /// <summary>
-/// The real peers that <c>scripts/peers.sh</c> unpacked. Each runs through the unpacked tree's own dynamic loader, so that
-/// neither its newer libraries nor root nor a chroot is needed, and paths mean the same inside and outside.
+/// The real peers that <c>scripts/peers.sh</c> unpacked. Each runs through the unpacked tree's own dynamic loader, so
+/// that neither its newer libraries nor root nor a chroot is needed, and paths mean the same inside and outside.
 /// </summary>
 public static class Peers
 {

@@ -36,6 +36,9 @@ internal sealed class DestinationRig : IDisposable
 
     public FaultyDisk Disk { get; private set; }
 
+    /// <summary>Groups survive power loss before they are offered.</summary>
+    public bool SyncsOutputs { get; set; }
+
     public Guid InputLogId { get; set; } = InputLog;
 
     public RecordLog OutputLog { get; private set; }
@@ -77,6 +80,10 @@ internal sealed class DestinationRig : IDisposable
         }
         var header = new RecordHeader { Type = RecordType.OutputGroup, FormatVersion = 1, ArrivalMs = NowMs };
         OutputLog.Append(header, writer.Finish([]).Span, out var lsn).ShouldBe(AppendOutcome.Written);
+        if (SyncsOutputs)
+        {
+            OutputLog.Sync().ShouldBeTrue();
+        }
         foreach (var block in blocks)
         {
             Destination.Offer(block, NowMs);
@@ -157,11 +164,23 @@ internal sealed class DestinationRig : IDisposable
     }
 
     /// <summary>The process dies as it stands; another one starts on what the disk kept.</summary>
-    public void Crash(CrashKind kind = CrashKind.Kill)
+    /// <param name="kind">How it dies.</param>
+    /// <param name="writesWhileOpening">If given, the next one dies too, at so many writes, unless it has opened by then.</param>
+    public void Crash(CrashKind kind = CrashKind.Kill, int writesWhileOpening = int.MaxValue)
     {
         _answers.Clear();
         Disk = Disk.Crash(kind);
-        (OutputLog, Destination) = Start();
+        Disk.HaltAfterWrites(writesWhileOpening);
+        try
+        {
+            (OutputLog, Destination) = Start();
+        }
+        catch (DiskHaltedException)
+        {
+            Disk = Disk.Crash(kind);
+            (OutputLog, Destination) = Start();
+        }
+        Disk.HaltAfterWrites(int.MaxValue);
     }
 
     public void Restart()

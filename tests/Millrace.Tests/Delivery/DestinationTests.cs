@@ -117,6 +117,44 @@ public sealed class DestinationTests
         rig.Counters.Retries.ShouldBe(0);
     }
 
+    [Theory]
+    [InlineData((int)V2Support.Counts, (int)BackendKind.Prometheus, (int)WireProtocol.PrometheusV2, 1)]
+    [InlineData((int)V2Support.ReadsAsEmptyV1, (int)BackendKind.VictoriaMetrics, (int)WireProtocol.VictoriaMetrics, 2)]
+    [InlineData((int)V2Support.Refuses, (int)BackendKind.VictoriaMetrics, (int)WireProtocol.VictoriaMetrics, 2)]
+    [InlineData((int)V2Support.ReadsAsEmptyV1, (int)BackendKind.Prometheus, (int)WireProtocol.PrometheusV1, 3)]
+    public void Auto_finds_the_newest_protocol_that_the_backend_really_takes(
+        int v2, int kind, int expected, int requests)
+    {
+        using var rig = new DestinationRig(
+            DestinationRig.Plain with { Protocol = RemoteWriteProtocol.Auto },
+            new FakeBackend((BackendKind)kind) { V2 = (V2Support)v2 });
+        rig.OfferRaw(0, 1, ("m", rig.NowMs, 1), ("n", rig.NowMs, 1));
+        rig.RunUntilQuiet();
+        rig.Backend.Requests.Count.ShouldBe(requests);
+        rig.OfferRaw(1, 2, ("m", rig.NowMs, 1));
+        rig.RunUntilQuiet();
+        rig.Backend.Requests.Count.ShouldBe(requests + 1);
+        rig.Destination.Protocol.ShouldBe((WireProtocol)expected);
+        rig.Backend.PointCount.ShouldBe(3);
+        rig.Counters.Delivered.ShouldBe(3);
+    }
+
+    [Fact]
+    public void With_2_0_only_the_refused_samples_are_lost_and_by_their_reason()
+    {
+        using var rig = new DestinationRig(
+            DestinationRig.Plain with { Protocol = RemoteWriteProtocol.PrometheusV2 },
+            new FakeBackend(BackendKind.Prometheus));
+        var time = rig.NowMs;
+        rig.OfferRaw(0, 1, ("a", time, 1));
+        rig.RunUntilQuiet();
+        rig.OfferRaw(0, 2, ("a", time - 1, 2), ("b", time, 1), ("c", time, 1));
+        rig.RunUntilQuiet();
+        rig.Counters.Delivered.ShouldBe(3);
+        rig.Counters.DroppedByReason[(int)DropReason.RefusedOutOfOrder].ShouldBe(1);
+        rig.Backend.Requests.Count.ShouldBe(2);
+    }
+
     [Fact]
     public void A_proxy_that_answers_400_for_a_moment_does_not_downgrade_a_protocol_that_worked()
     {
@@ -231,9 +269,10 @@ public sealed class DestinationTests
     public void A_duplicate_refusal_of_fresh_bytes_costs_only_the_samples_refused()
     {
         using var rig = new DestinationRig(DestinationRig.Plain, new FakeBackend(BackendKind.Prometheus));
-        rig.OfferRaw(0, 1, ("a", rig.NowMs, 1));
+        var time = rig.NowMs;
+        rig.OfferRaw(0, 1, ("a", time, 1));
         rig.RunUntilQuiet();
-        rig.OfferRaw(1, 2, ("a", rig.NowMs, 2), ("b", rig.NowMs, 1), ("c", rig.NowMs, 1));
+        rig.OfferRaw(1, 2, ("a", time, 2), ("b", time, 1), ("c", time, 1));
         rig.RunUntilQuiet();
         rig.Backend.PointCount.ShouldBe(3);
         rig.Counters.Parked.ShouldBe(1);
