@@ -93,10 +93,6 @@ internal sealed class Simulation
                 return;
             }
             PushDue();
-            if (_gateway is not null)
-            {
-                FollowLog(); // The tick may let go of records.
-            }
             _gateway?.Tick();
             _gateway?.Deliver();
         });
@@ -168,6 +164,7 @@ internal sealed class Simulation
             var lost = _archive.Recover(gateway.InputLog, _releasedLsn);
             JudgeLosses(lost);
             _gateway = gateway;
+            gateway.Deleting = () => _archive.Follow(gateway.InputLog);
             gateway.Start(duringReplay: () =>
             {
                 if (_random.Next(2) == 0)
@@ -380,7 +377,7 @@ internal sealed class Simulation
         else if (Happens(_faults.PowerLosses))
         {
             PowerLosses++;
-            Crash(_random.Next(2) == 0 ? CrashKind.PowerLossPrefix : CrashKind.PowerLossSubset);
+            Crash(_random.Next(2) == 0 || !_scenario.MayLeaveHoles ? CrashKind.PowerLossPrefix : CrashKind.PowerLossSubset);
         }
         else if (Happens(_faults.GracefulStops))
         {
