@@ -118,6 +118,8 @@ internal sealed class GroupTable
             }
             if (part.EndMs > row.LastMs + _rule.StalenessMs)
             {
+                // In arrival time it may have samples from before a first window that ends late.
+                Clear(window, group);
                 Expire(group);
                 continue;
             }
@@ -134,8 +136,8 @@ internal sealed class GroupTable
                 {
                     Emit(i, group, hasValue || kind.IsCumulative ? value : 0, part, counters);
                 }
-                window?.Outputs[i].Clear(group);
             }
+            Clear(window, group);
         }
     }
 
@@ -184,6 +186,14 @@ internal sealed class GroupTable
         }
     }
 
+    private static void Clear(WindowState? window, int group)
+    {
+        foreach (var output in window?.Outputs ?? [])
+        {
+            output.Clear(group);
+        }
+    }
+
     /// <summary>vmagent: a running total starts again from 0 after it has shown 2^53.</summary>
     private double Accumulate(int output, int group, double value)
     {
@@ -204,7 +214,8 @@ internal sealed class GroupTable
         var series = _outputSeries[output][group] ??= Describe(output, group);
         if (series != DroppedSeries)
         {
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value));
+            // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0));
             counters.OutputSamples++;
         }
     }

@@ -12,6 +12,9 @@ internal enum PushStatus
     Malformed,
     TooLarge,
 
+    /// <summary>The gateway is starting: no configuration is in the log yet. Try again at once.</summary>
+    NotReady,
+
     /// <summary>The disk of the log is full; try again later.</summary>
     DiskFull,
 
@@ -41,9 +44,10 @@ internal sealed class IngestPipeline
     private readonly Engine _engine;
     private readonly ArrivalClock _clock;
     private readonly ConcurrentBag<BodyDecoder> _decoders = [];
-    private readonly Lock _appendLock = new(); // covers the order of the log, _requests, _isLive and _generation
+    private readonly Lock _appendLock = new(); // covers the order of the log, _requests and the flags
     private readonly RequestMemory _requests = new();
     private Generation _generation;
+    private bool _isConfigured;
     private bool _isLive;
     private long _memoryLsn;
     private long _repeatedRequests;
@@ -88,6 +92,12 @@ internal sealed class IngestPipeline
     /// <summary>All steps but the wait for a sync.</summary>
     public PushResult Push(ReadOnlySpan<byte> body, BodyEncoding encoding, out long lsn)
     {
+        if (!Volatile.Read(ref _isConfigured))
+        {
+            // In the log it would stand before the configuration that it is to be decoded with.
+            lsn = 0;
+            return new PushResult(PushStatus.NotReady, default, Refusal: "the gateway is starting; try again");
+        }
         var hash = StableHash.Hash128(body) ^ encoding.Number;
         if (TryAnswerRepeat(hash, out var result, out lsn))
         {
@@ -136,6 +146,7 @@ internal sealed class IngestPipeline
                 return false;
             }
             Volatile.Write(ref _generation, generation);
+            Volatile.Write(ref _isConfigured, true);
             return DoLocked(() => _engine.HandOverConfiguration(generation, lsn, nowMs));
         }
     }
@@ -149,7 +160,9 @@ internal sealed class IngestPipeline
             var header = new RecordHeader { Type = RecordType.Base, FormatVersion = 1, ArrivalMs = nowMs };
             return TryAppendLocked(header, [], out var lsn)
                 && DoLocked(() => _engine.HandOver(
-                    new BaseItem(newWriter(lsn), _engine.Generation, [.. _engine.Clocks], ClosedThrough(), [.. _requests.All])
+                    new BaseItem(
+                        newWriter(lsn), _engine.Generation, _engine.ConfigurationsOfLanes(lsn), [.. _engine.Clocks],
+                        ClosedThrough(), [.. _requests.All])
                     {
                         Lsn = lsn,
                         ArrivalMs = nowMs,
@@ -181,12 +194,14 @@ internal sealed class IngestPipeline
         }
     }
 
-    /// <summary>Remembers requests of before the start.</summary>
-    public void Remember(RememberedRequest request)
+    /// <summary>
+    /// Remembers a request of before the start, or one that the replay comes to; false: it repeats an earlier one.
+    /// </summary>
+    public bool Remember(RememberedRequest request)
     {
         lock (_appendLock)
         {
-            _requests.Add(request);
+            return _requests.Add(request);
         }
     }
 

@@ -182,9 +182,9 @@ internal sealed class Worker
                 lanes[lane].Add(item, samples);
             }
         }
-        foreach (var metadata in item.Batch.Metadata)
+        for (var number = 0; number < item.Batch.Metadata.Count; number++)
         {
-            _engine.AddMetadata(metadata, _index, item);
+            _engine.AddMetadata(item, number, _index);
         }
     }
 
