@@ -40,7 +40,9 @@ internal sealed record SealedBlock
 
     public required int Lane { get; init; }
 
-    /// <summary>The last record (and place in it) that the block covers; blocks of a lane and feed come in this order.</summary>
+    /// <summary>
+    /// The last record (and place in it) that the block covers; blocks of a lane and feed come in this order.
+    /// </summary>
     public required LogPosition End { get; init; }
 
     public required ReadOnlyMemory<byte> Bytes { get; init; }

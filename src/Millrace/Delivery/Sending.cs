@@ -89,5 +89,6 @@ internal sealed class Sending
 /// <summary>What a stopped destination leaves behind; all of it is on disk and goes on with the next start.</summary>
 /// <param name="PendingSamples">Not delivered.</param>
 /// <param name="UnansweredRequests">Sent, no answer seen: these blocks will be possibly repeated.</param>
-/// <param name="IsSafe">False when the spill could not take what was in memory; the input log still has it, if there is one.</param>
+/// <param name="IsSafe">False when the spill could not take what was in memory; the input log still has it, if there
+/// is one.</param>
 internal readonly record struct StopReport(long PendingSamples, int UnansweredRequests, bool IsSafe);

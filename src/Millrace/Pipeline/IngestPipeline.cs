@@ -12,8 +12,8 @@ internal enum PushStatus
     Malformed,
     TooLarge,
 
-    /// <summary>Nothing can be taken yet; try again soon.</summary>
-    Overloaded,
+    /// <summary>The gateway is starting: no configuration is in the log yet. Try again at once.</summary>
+    NotReady,
 
     /// <summary>The disk of the log is full; try again later.</summary>
     DiskFull,
@@ -96,7 +96,7 @@ internal sealed class IngestPipeline
         {
             // In the log it would stand before the configuration that it is to be decoded with.
             lsn = 0;
-            return new PushResult(PushStatus.Overloaded, default, Refusal: "the gateway is starting; try again");
+            return new PushResult(PushStatus.NotReady, default, Refusal: "the gateway is starting; try again");
         }
         var hash = StableHash.Hash128(body) ^ encoding.Number;
         if (TryAnswerRepeat(hash, out var result, out lsn))

@@ -5,7 +5,7 @@ namespace Millrace.Telemetry;
 /// <summary>What the rules took, refused and gave: the slice Aggregation, rule by rule.</summary>
 internal static class RuleMetrics
 {
-    /// <summary>Bounds of the shown histogram of lags: 127 ms, 255 ms … 70 minutes, each a bound that was counted.</summary>
+    /// <summary>Bounds of the shown histogram of lags: 127 ms, 255 ms … 70 minutes, as they were counted.</summary>
     private const int FirstLagBits = 7;
     private const int LastLagBits = 22;
 
@@ -45,7 +45,7 @@ internal static class RuleMetrics
         page.Counter(
             "millrace_aggregation_out_of_order_samples_total", "Samples older than the last one of their series.");
         WriteEach(page, rules, static rule => rule.OutOfOrder);
-        page.Counter("millrace_aggregation_counter_resets_total", "Counter resets.");
+        page.Counter("millrace_aggregation_resets_total", "Counter resets.");
         WriteEach(page, rules, static rule => rule.CounterResets);
         page.Counter(
             "millrace_aggregation_ambiguous_resets_total",

@@ -128,7 +128,10 @@ internal sealed class NaiveReplay
     private void Apply(in PlainSample received, long arrivalMs)
     {
         Ledger.Samples++;
-        var config = _config!;
+        if (_config is not { } config)
+        {
+            return; // Bit rot took the configuration.
+        }
         var sample = received with
         {
             Series = received.Series.Where(name => name != config.DroppedLabel),

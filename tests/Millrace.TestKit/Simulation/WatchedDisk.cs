@@ -8,13 +8,20 @@ internal sealed class WatchedDisk(IDisk disk) : IDisk
     /// <summary>Called before each read; what it reads itself is not told.</summary>
     public Action? Reading { get; set; }
 
+    /// <summary>Called before each deletion.</summary>
+    public Action? Deleting { get; set; }
+
     public void CreateFolder(string folder) => disk.CreateFolder(folder);
 
     public IReadOnlyList<string> ListFiles(string folder) => disk.ListFiles(folder);
 
     public IDiskFile Open(string path, bool writable) => new WatchedFile(this, disk.Open(path, writable));
 
-    public void Delete(string path) => disk.Delete(path);
+    public void Delete(string path)
+    {
+        Deleting?.Invoke();
+        disk.Delete(path);
+    }
 
     public void SyncFolder(string folder) => disk.SyncFolder(folder);
 

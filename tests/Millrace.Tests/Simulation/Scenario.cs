@@ -110,9 +110,7 @@ internal sealed class Scenario
 
     public int DelaySeed { get; init; }
 
-    /// <summary>Power loss and rot take things away that were acknowledged or delivered: some checks then say less.</summary>
-    public bool MayLosePower => Faults.PowerLosses > 0;
-
+    /// <summary>Rot takes away what was synced: some checks then say less.</summary>
     public bool MayRot => Faults.BitFlips > 0;
 
     /// <summary>Half of the runs have one or two kinds of faults, so that each is seen alone.</summary>

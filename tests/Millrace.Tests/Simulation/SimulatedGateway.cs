@@ -36,6 +36,12 @@ internal sealed class SimulatedGateway
         });
     }
 
+    /// <summary>Called before the process deletes a file.</summary>
+    public Action? Deleting
+    {
+        set => _disk.Deleting = value;
+    }
+
     /// <summary>The process said that it cannot go on: its server would end it.</summary>
     public string? Failure { get; private set; }
 

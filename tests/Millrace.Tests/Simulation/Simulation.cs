@@ -93,10 +93,6 @@ internal sealed class Simulation
                 return;
             }
             PushDue();
-            if (_gateway is not null)
-            {
-                FollowLog(); // The tick may let go of records.
-            }
             _gateway?.Tick();
             _gateway?.Deliver();
         });
@@ -168,6 +164,7 @@ internal sealed class Simulation
             var lost = _archive.Recover(gateway.InputLog, _releasedLsn);
             JudgeLosses(lost);
             _gateway = gateway;
+            gateway.Deleting = () => _archive.Follow(gateway.InputLog);
             gateway.Start(duringReplay: () =>
             {
                 if (_random.Next(2) == 0)
@@ -276,7 +273,7 @@ internal sealed class Simulation
                     result.Written.Samples.ShouldBe(request.Samples.Count);
                     Acknowledge(request, lsn);
                     break;
-                case PushStatus.DiskFull or PushStatus.Failed:
+                case PushStatus.DiskFull or PushStatus.Failed or PushStatus.NotReady:
                     _senders.Again(request, retryMs);
                     break;
                 default:
