@@ -10,8 +10,8 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
     private const double Quantile = 0.999;
 
     /// <summary>
-    /// Periods that are remembered, and the fewest that say something. The lateness is the second largest quantile among
-    /// them: one outlier, or one burst within a period, does not move it, and a pause is forgotten within some minutes.
+    /// Periods that are remembered, and the fewest that say something. The lateness is the second largest quantile of
+    /// them: one outlier, or one burst within a period, does not move it, and a pause is forgotten within minutes.
     /// </summary>
     private const int MaxPeriods = 10;
     private const int MinPeriods = 3;
