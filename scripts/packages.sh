@@ -9,7 +9,7 @@ for package in "$@"; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-command -v apt-get >/dev/null || { echo "packages: install these by hand, there is no apt here: ${missing[*]}" >&2; exit 3; }
+command -v apt-get >/dev/null || { echo "packages: no apt here, install by hand: ${missing[*]}" >&2; exit 3; }
 as_root=()
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null && sudo -n true 2>/dev/null && as_root=(sudo -n) ||

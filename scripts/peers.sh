@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # peers.sh - unpacks the real peers of the system tests (VictoriaMetrics with vmagent and vmalert, Prometheus with
-# promtool, kcat) from Debian sid into the ignored folder .peers/sid. About a minute, 750 MB, nothing when they are there.
+# promtool, kcat) from Debian sid into the ignored .peers/sid. About a minute and 750 MB; nothing when they are there.
 #
 # The folder appears under its name only when it is whole: an interrupted run leaves .peers/sid.partial, which the next
 # one removes. Exit 3: the peers cannot be had here; the tests that need them are then reported as skipped.

@@ -1,6 +1,9 @@
+using Millrace.Server.Commands;
+
 namespace Millrace.Server;
 
 internal static class Program
 {
-    public static int Main(string[] args) => args.Length > 1_000 ? 2 : 0;
+    public static Task<int> Main(string[] args) =>
+        CommandLineRoot.RunAsync(args, Console.Out, Console.Error, Gateway.RunAsync);
 }

@@ -25,6 +25,16 @@ internal sealed record StoredWindows(WindowTable Values, int Repeats, int MostRe
         return From(await read());
     }
 
+    /// <summary>Bit by bit, no window missing and none too much.</summary>
+    public void ShouldBeExactly(WindowTable expected, string who = "Millrace")
+    {
+        var difference = Values.DifferenceFrom(expected);
+        if (difference.Length > 0)
+        {
+            Assert.Fail($"What {who} delivered: {difference}");
+        }
+    }
+
     /// <summary>Two values for one point of one series fail: a repeat must be the same bytes.</summary>
     private static StoredWindows From(IReadOnlyList<StoredSeries> series)
     {

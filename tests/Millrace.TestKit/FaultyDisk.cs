@@ -10,7 +10,7 @@ internal enum CrashKind
     /// <summary>kill −9: what was written stays.</summary>
     Kill,
 
-    /// <summary>As <see cref="Kill"/>, and the last operation, if it is an unsynced write, is torn at any byte.</summary>
+    /// <summary>As <see cref="Kill"/>, and the last operation is torn at any byte if it is a write.</summary>
     TornWrite,
 
     /// <summary>Power loss: a prefix of the unsynced operations stays, and a part of the next one.</summary>
@@ -126,7 +126,7 @@ internal sealed class FaultyDisk(int seed) : IDisk
                 var luck = _random.Next(3);
                 var keeps = kind switch
                 {
-                    CrashKind.PowerLossPrefix => i <= kept,
+                    CrashKind.PowerLossPrefix => i < kept || (i == kept && _unsynced[i].Bytes is not null),
                     CrashKind.PowerLossSubset => luck > 0,
                     _ => true,
                 };

@@ -5,7 +5,9 @@ using YamlDotNet.RepresentationModel;
 
 namespace Millrace.TestKit;
 
-/// <summary>Reads a list of relabel rules for tests. The product's own loader reports problems; this one throws.</summary>
+/// <summary>
+/// Reads a list of relabel rules for tests. The product's own loader reports problems; this one throws.
+/// </summary>
 public static class RelabelYaml
 {
     public static IReadOnlyList<RelabelConfig> Read(string yaml)

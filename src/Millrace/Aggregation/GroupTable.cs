@@ -118,6 +118,8 @@ internal sealed class GroupTable
             }
             if (part.EndMs > row.LastMs + _rule.StalenessMs)
             {
+                // In arrival time it may have samples from before a first window that ends late.
+                Clear(window, group);
                 Expire(group);
                 continue;
             }
@@ -134,8 +136,8 @@ internal sealed class GroupTable
                 {
                     Emit(i, group, hasValue || kind.IsCumulative ? value : 0, part, counters);
                 }
-                window?.Outputs[i].Clear(group);
             }
+            Clear(window, group);
         }
     }
 
@@ -181,6 +183,14 @@ internal sealed class GroupTable
                 labels.Add(new Label(reader.ReadString(), reader.ReadString()));
             }
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
+        }
+    }
+
+    private static void Clear(WindowState? window, int group)
+    {
+        foreach (var output in window?.Outputs ?? [])
+        {
+            output.Clear(group);
         }
     }
 

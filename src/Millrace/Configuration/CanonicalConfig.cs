@@ -269,7 +269,8 @@ internal sealed class CanonicalWriter
     }
 
     /// <summary>Written when there are any.</summary>
-    public void Texts(string key, IReadOnlyList<string> values) => OptionalTexts(key, values.Count == 0 ? null : values);
+    public void Texts(string key, IReadOnlyList<string> values) =>
+        OptionalTexts(key, values.Count == 0 ? null : values);
 
     public void OptionalTexts(string key, IReadOnlyList<string>? values)
     {

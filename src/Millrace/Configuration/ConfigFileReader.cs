@@ -7,7 +7,9 @@ using Millrace.Log;
 
 namespace Millrace.Configuration;
 
-/// <summary>Reads the sections of our file. Each method is one section, its lines the keys in the order of the docs.</summary>
+/// <summary>
+/// Reads the sections of our file. Each method is one section, its lines the keys in the order of the docs.
+/// </summary>
 internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sources)
 {
     private const long Unbounded = long.MaxValue;
@@ -114,7 +116,8 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         var limits = new IngestLimits
         {
             MaxRequestBytes = reader.Size("max_request_bytes", defaults.MaxRequestBytes, 1, MaxBodyBytes),
-            MaxDecompressedBytes = reader.Size("max_decompressed_bytes", defaults.MaxDecompressedBytes, 1, MaxBodyBytes),
+            MaxDecompressedBytes = reader.Size("max_decompressed_bytes", defaults.MaxDecompressedBytes, 1,
+                MaxBodyBytes),
             MaxSeriesPerRequest =
                 (int)reader.Number("max_series_per_request", defaults.MaxSeriesPerRequest, 1, int.MaxValue),
             MaxLabelsPerSeries = (int)reader.Number("max_labels_per_series", defaults.MaxLabelsPerSeries, 1, 65_535),
@@ -126,9 +129,9 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         };
         if (limits.MaxInFlightBytes < limits.MaxDecompressedBytes)
         {
-            reader.Report("max_in_flight_bytes", $"\"{ConfigQuantity.FormatSize(limits.MaxInFlightBytes)}\" is less than "
-                + $"max_decompressed_bytes, {ConfigQuantity.FormatSize(limits.MaxDecompressedBytes)}: one large request "
-                + "could never pass; make it at least as large");
+            reader.Report("max_in_flight_bytes", $"\"{ConfigQuantity.FormatSize(limits.MaxInFlightBytes)}\" is less "
+                + $"than max_decompressed_bytes, {ConfigQuantity.FormatSize(limits.MaxDecompressedBytes)}: one large "
+                + "request could never pass; make it at least as large");
         }
         reader.Finish();
         return limits;
@@ -145,7 +148,8 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
                 ("log", Durability.Log), ("log_synced", Durability.LogSynced), ("memory", Durability.Memory)),
             MaxBytes = maxBytes,
             // A small log gets small segments and frequent bases without being told.
-            SegmentBytes = reader.Size("segment_bytes", Math.Min(defaults.SegmentBytes, maxBytes / 8), 4 << 10, 1L << 30),
+            SegmentBytes = reader.Size("segment_bytes", Math.Min(defaults.SegmentBytes, maxBytes / 8), 4 << 10,
+                1L << 30),
             BaseInterval = reader.Duration("base_interval", defaults.BaseInterval, TimeSpan.FromSeconds(1)),
             BaseBytes = reader.Size("base_bytes", Math.Min(defaults.BaseBytes, maxBytes / 4), 4 << 10, Unbounded),
             MinFreeBytes = reader.Size("min_free_bytes", defaults.MinFreeBytes, 0, Unbounded),
@@ -182,12 +186,13 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         tasks.Finish();
         if (reader.Duration("dedup_interval", TimeSpan.Zero, TimeSpan.Zero) > TimeSpan.Zero)
         {
-            reader.Report("dedup_interval", $"\"{reader.Text("dedup_interval")}\" asks for deduplication by interval, which "
-                + "is not available in this version: write 0s (a repeated request is recognised without it)");
+            reader.Report("dedup_interval", $"\"{reader.Text("dedup_interval")}\" asks for deduplication by interval, "
+                + "which is not available in this version: write 0s (a repeated request is recognised without it)");
         }
         var rules = new List<AggregationRuleConfig>();
         ReadRuleFiles(reader, rules);
-        rules.AddRange(RuleReader.ReadList(context, reader.Sequence("rules"), reader.PathOf("rules"), allowsDays: true));
+        rules.AddRange(RuleReader.ReadList(context, reader.Sequence("rules"), reader.PathOf("rules"),
+            allowsDays: true));
         var aggregation = new AggregationConfig
         {
             TaskCount = taskCount,
@@ -217,8 +222,8 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         {
             context.Problems.Add(new(rule.File, rule.Line, $"{rule.Path}.allowed_lateness",
                 $"\"{ConfigQuantity.FormatDuration(lateness)}\" with the interval \"{rule.IntervalText}\" keeps "
-                + $"{waiting + 2} windows open, more than aggregation.max_open_windows, {most}: shorten the one or raise "
-                + "the other"));
+                + $"{waiting + 2} windows open, more than aggregation.max_open_windows, {most}: shorten the one or "
+                + "raise the other"));
         }
     }
 

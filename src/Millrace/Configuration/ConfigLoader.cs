@@ -12,7 +12,7 @@ public static class ConfigLoader
     /// <param name="path">The file; rule files are looked up beside it.</param>
     /// <param name="environment">The value of a variable; null when it is not set.</param>
     /// <param name="readFile">The text of a file; null when there is none that can be read.</param>
-    /// <param name="findFiles">The files of a pattern such as <c>/etc/millrace/*.yml</c>; null: the file system.</param>
+    /// <param name="findFiles">The files of a pattern such as <c>/etc/millrace/*.yml</c>; null: the disk.</param>
     public static ConfigLoadResult Load(
         string path,
         Func<string, string?> environment,
@@ -24,7 +24,8 @@ public static class ConfigLoader
         var text = readFile(path);
         if (text is null)
         {
-            problems.Add(new ConfigProblem(path, 1, "", $"file \"{path}\" cannot be read: check its name and permissions"));
+            problems.Add(new ConfigProblem(path, 1, "", $"file \"{path}\" cannot be read: check its name and "
+                + "permissions"));
             return new ConfigLoadResult(null, problems);
         }
         return LoadText(path, EnvironmentText.Expand(path, text, environment, problems), sources, problems, null);
@@ -77,7 +78,8 @@ public static class ConfigLoader
         var directory = Path.GetDirectoryName(pattern);
         try
         {
-            var files = Directory.GetFiles(string.IsNullOrEmpty(directory) ? "." : directory, Path.GetFileName(pattern));
+            var files = Directory.GetFiles(
+                string.IsNullOrEmpty(directory) ? "." : directory, Path.GetFileName(pattern));
             Array.Sort(files, StringComparer.Ordinal);
             return files;
         }

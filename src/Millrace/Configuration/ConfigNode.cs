@@ -73,7 +73,9 @@ internal sealed class ConfigNode
         return new NodeBuilder(file, text, problems).Build();
     }
 
-    /// <summary>Builds the tree from YamlDotNet's events. Depth and size are bounded: aliases could multiply both.</summary>
+    /// <summary>
+    /// Builds the tree from YamlDotNet's events. Depth and size are bounded: aliases could multiply both.
+    /// </summary>
     private sealed class NodeBuilder
     {
         public const int MaxTextLength = 16 << 20;

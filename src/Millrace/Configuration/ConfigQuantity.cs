@@ -153,8 +153,13 @@ internal static class ConfigQuantity
 
     public static string FormatSize(long bytes)
     {
-        foreach (var (unit, size) in new[] { ("TiB", 1L << 40), ("GiB", 1L << 30), ("MiB", 1L << 20), ("KiB", 1L << 10) })
+        for (var i = SizeUnits.Length - 1; i >= 0; i--)
         {
+            var (unit, size) = (SizeUnits[i].Unit, (long)SizeUnits[i].Bytes);
+            if (!unit.EndsWith("iB", StringComparison.Ordinal))
+            {
+                continue;
+            }
             if (bytes >= size && bytes % size == 0)
             {
                 return string.Create(CultureInfo.InvariantCulture, $"{bytes / size}{unit}");

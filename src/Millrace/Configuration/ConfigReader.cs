@@ -44,7 +44,8 @@ internal sealed class ConfigReader
         _node = node ?? ConfigNode.NullAt(1);
         if (_node.Kind is ConfigNodeKind.Scalar or ConfigNodeKind.Sequence)
         {
-            context.Report(_node.Line, path, $"must be a mapping of keys to values, but {_node.Describe()} stands here");
+            context.Report(_node.Line, path, $"must be a mapping of keys to values, but {_node.Describe()} stands "
+                + "here");
         }
     }
 
@@ -77,10 +78,11 @@ internal sealed class ConfigReader
 
     public bool Has(string key) => _node.Find(key) is { Kind: not ConfigNodeKind.Null };
 
-    /// <summary>A key of the design that this version cannot do yet: better refused than ignored.</summary>
+    /// <summary>A key that this version cannot honour yet: better refused than ignored.</summary>
     public void Unavailable(string key, string instead)
     {
-        if (Find(key) is not null)
+        _asked.Add(key);
+        if (Has(key))
         {
             Report(key, $"\"{key}\" is not available in this version: {instead}");
         }
@@ -293,7 +295,9 @@ internal sealed class ConfigReader
     private static string Plain(string key) =>
         key.Replace("_", "", StringComparison.Ordinal).Replace("-", "", StringComparison.Ordinal).ToLowerInvariant();
 
-    /// <summary>Levenshtein's: insertions, deletions and replacements. Long words are cut, they are no typing errors.</summary>
+    /// <summary>
+    /// Levenshtein's: insertions, deletions and replacements. Long words are cut, they are no typing errors.
+    /// </summary>
     private static int Distance(string a, string b)
     {
         a = a.Length > 64 ? a[..64] : a;

@@ -59,8 +59,10 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
         {
             Name = ReadName(reader),
             Url = ReadUrl(remoteWrite, reader.Has("remote_write")) ?? defaults.Url,
-            Protocol = remoteWrite.Choice("protocol", defaults.Protocol, ("auto", RemoteWriteProtocol.Auto),
-                ("prometheus_v1", RemoteWriteProtocol.PrometheusV1), ("prometheus_v2", RemoteWriteProtocol.PrometheusV2),
+            Protocol = remoteWrite.Choice("protocol", defaults.Protocol,
+                ("auto", RemoteWriteProtocol.Auto),
+                ("prometheus_v1", RemoteWriteProtocol.PrometheusV1),
+                ("prometheus_v2", RemoteWriteProtocol.PrometheusV2),
                 ("victoriametrics", RemoteWriteProtocol.VictoriaMetrics)),
             Headers = ReadHeaders(remoteWrite),
             SendTimeout = remoteWrite.Duration("send_timeout", defaults.SendTimeout, Millisecond),
@@ -77,7 +79,8 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
         if (destination.RetryMaxInterval < destination.RetryMinInterval)
         {
             remoteWrite.Report("retry_max_interval",
-                $"\"{ConfigQuantity.FormatDuration(destination.RetryMaxInterval)}\" is shorter than retry_min_interval, "
+                $"\"{ConfigQuantity.FormatDuration(destination.RetryMaxInterval)}\" is shorter than "
+                    + "retry_min_interval, "
                 + $"{ConfigQuantity.FormatDuration(destination.RetryMinInterval)}: make it at least as long");
         }
         remoteWrite.Unavailable("tls_config", "the system's certificates are trusted");
@@ -96,8 +99,8 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
         {
             if (!char.IsAsciiLetterOrDigit(c) && c is not ('_' or '-' or '.'))
             {
-                reader.Report("name", $"\"{name}\" has the character \"{c}\": the name is also a directory, use letters, "
-                    + "digits, dot, minus and underscore");
+                reader.Report("name", $"\"{name}\" has the character \"{c}\": the name is also a directory, use "
+                    + "letters, digits, dot, minus and underscore");
                 break;
             }
         }
@@ -157,7 +160,8 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
                 : null;
             if (error is not null)
             {
-                reader.Context.Report(entry.Line, $"{reader.PathOf("headers")}.{entry.Key}", $"\"{entry.Key}\" {error}");
+                reader.Context.Report(entry.Line, $"{reader.PathOf("headers")}.{entry.Key}",
+                    $"\"{entry.Key}\" {error}");
             }
         }
         return headers;

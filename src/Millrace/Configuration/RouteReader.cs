@@ -50,7 +50,9 @@ internal sealed class RouteReader
     {
         var defaults = new RouteConfig();
         var aggregates = reader.Find("aggregate");
-        var named = aggregates is { Kind: ConfigNodeKind.Sequence } ? ReadNames(reader, "aggregate", _ruleNames, "rule") : null;
+        var named = aggregates is { Kind: ConfigNodeKind.Sequence }
+            ? ReadNames(reader, "aggregate", _ruleNames, "rule")
+            : null;
         var route = new RouteConfig
         {
             Name = ReadName(reader, defaults.Name),
@@ -77,7 +79,8 @@ internal sealed class RouteReader
         if (reader.Find("aggregate") is { Kind: not ConfigNodeKind.Sequence } value
             && ConfigReader.AsBoolean(value) is null)
         {
-            reader.Report("aggregate", $"must be true, false or a list of rule names, but {value.Describe()} stands here");
+            reader.Report("aggregate", $"must be true, false or a list of rule names, but {value.Describe()} stands "
+                + "here");
             return fallback;
         }
         return reader.Flag("aggregate", fallback);
@@ -120,13 +123,16 @@ internal sealed class RouteReader
             else if (!known.Contains(name))
             {
                 var hint = ConfigReader.DidYouMean(name, known);
-                reader.Report(key, $"there is no {kind} \"{name}\"{(hint.Length > 0 ? hint : ": name one that is defined")}");
+                hint = hint.Length > 0 ? hint : ": name one that is defined";
+                reader.Report(key, $"there is no {kind} \"{name}\"{hint}");
             }
         }
         return names;
     }
 
-    /// <summary>As vmagent refuses: an aggregate under the name of the raw series that is forwarded beside it.</summary>
+    /// <summary>
+    /// As vmagent refuses: an aggregate under the name of the raw series that is forwarded beside it.
+    /// </summary>
     private void CheckKeptNames(ConfigReader reader, RouteConfig route)
     {
         if (!route.KeepInput || !route.Aggregate)
@@ -139,8 +145,8 @@ internal sealed class RouteReader
             {
                 continue;
             }
-            reader.Report("keep_input", $"rule {rule.File}:{rule.Line} has keep_metric_names: its output would stand under "
-                + "the name of the raw series kept here; set one of the two to false");
+            reader.Report("keep_input", $"rule {rule.File}:{rule.Line} has keep_metric_names: its output would stand "
+                + "under the name of the raw series kept here; set one of the two to false");
         }
     }
 

@@ -49,6 +49,9 @@ internal sealed class RuleReader
         return rules;
     }
 
+    /// <summary>Whether this version can compute the output.</summary>
+    public static bool IsAvailable(string output) => Array.IndexOf(AvailableOutputs, output) >= 0;
+
     private AggregationRuleConfig Read()
     {
         var name = _reader.Text("name") ?? "";
@@ -93,7 +96,8 @@ internal sealed class RuleReader
             Line = _reader.Line,
             Path = _reader.Path,
         };
-        _reader.Unavailable("late", "a late sample is dropped and counted, the increase of a late counter carries over");
+        _reader.Unavailable("late", "a late sample is dropped and counted, the increase of a late counter carries "
+            + "over");
         _reader.Unavailable("gap", "the delta across a gap belongs to the window in which the gap ends");
         _reader.Unavailable("dedup", "repeats of a whole request and of the newest sample are recognised without it");
         _reader.Unavailable("zero_injection", "remove the key");
@@ -139,16 +143,18 @@ internal sealed class RuleReader
         var whole = _reader.Text("interval");
         if (interval > TimeSpan.Zero && dedup > interval)
         {
-            _reader.Report("dedup_interval", $"\"{written}\" is longer than the interval \"{whole}\": make it a part of it");
+            _reader.Report("dedup_interval", $"\"{written}\" is longer than the interval \"{whole}\": make it a part "
+                + "of it");
         }
         else if (interval.Ticks % dedup.Ticks != 0)
         {
-            _reader.Report("dedup_interval", $"\"{written}\" does not divide the interval \"{whole}\": choose a divisor");
+            _reader.Report("dedup_interval", $"\"{written}\" does not divide the interval \"{whole}\": choose a "
+                + "divisor");
         }
         else
         {
-            _reader.Report("dedup_interval", $"\"{written}\" asks for deduplication by interval, which is not available "
-                + "in this version: remove the key (a repeated request is recognised without it)");
+            _reader.Report("dedup_interval", $"\"{written}\" asks for deduplication by interval, which is not "
+                + "available in this version: remove the key (a repeated request is recognised without it)");
         }
     }
 
@@ -157,8 +163,8 @@ internal sealed class RuleReader
         var staleness = GoDuration("staleness_interval");
         if (staleness is { } given && interval > TimeSpan.Zero && given < interval)
         {
-            _reader.Report("staleness_interval", $"\"{_reader.Text("staleness_interval")}\" is shorter than the interval "
-                + $"\"{_reader.Text("interval")}\": make it at least as long");
+            _reader.Report("staleness_interval", $"\"{_reader.Text("staleness_interval")}\" is shorter than the "
+                + $"interval \"{_reader.Text("interval")}\": make it at least as long");
         }
         return staleness;
     }
@@ -191,7 +197,7 @@ internal sealed class RuleReader
             {
                 ReportUnavailable(output);
             }
-            else if (Array.IndexOf(AvailableOutputs, output) < 0)
+            else if (!IsAvailable(output))
             {
                 _reader.Report("outputs", $"unknown output \"{output}\""
                     + ConfigReader.DidYouMean(output, [.. AvailableOutputs, .. UnavailableOutputs])
@@ -236,8 +242,9 @@ internal sealed class RuleReader
         return null;
     }
 
-    private void ReportUnavailable(string output) => _reader.Report("outputs", $"output \"{output}\" is not available in "
-        + $"this version: remove it, or keep the rule in vmagent; available are {string.Join(", ", AvailableOutputs)}");
+    private void ReportUnavailable(string output) => _reader.Report("outputs",
+        $"output \"{output}\" is not available in this version: remove it, or keep the rule in vmagent; "
+            + $"available are {string.Join(", ", AvailableOutputs)}");
 
     private bool ReadKeepMetricNames(IReadOnlyList<string> outputs)
     {
@@ -253,13 +260,15 @@ internal sealed class RuleReader
         }
         else if (outputs[0] == "histogram_bucket" || outputs[0].Contains(',', StringComparison.Ordinal))
         {
-            _reader.Report("keep_metric_names", $"\"{outputs[0]}\" makes several series, which need a name of their own: "
-                + "remove the key");
+            _reader.Report("keep_metric_names", $"\"{outputs[0]}\" makes several series, which need a name of their "
+                + "own: remove the key");
         }
         return keeps;
     }
 
-    /// <summary>vmagent's <c>enable_windows</c> says the same in its words: yes is event time, an explicit no arrival.</summary>
+    /// <summary>
+    /// vmagent's <c>enable_windows</c> says the same in its words: yes is event time, an explicit no arrival.
+    /// </summary>
     private RuleTime ReadTime()
     {
         var windows = _reader.Find("enable_windows") is { } value ? ConfigReader.AsBoolean(value) : null;
@@ -267,7 +276,8 @@ internal sealed class RuleReader
             ("event", RuleTime.Event), ("arrival", RuleTime.Arrival));
         if (windows == true && time == RuleTime.Arrival)
         {
-            _reader.Report("time", "enable_windows: true means time: event, but \"arrival\" stands here: remove one of them");
+            _reader.Report("time", "enable_windows: true means time: event, but \"arrival\" stands here: remove one of "
+                + "them");
         }
         return time;
     }

@@ -1,7 +1,7 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Text;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
@@ -117,7 +117,7 @@ internal sealed class BlockBuilder
 
     public int FragmentBytes => _fragmentsEnd;
 
-    /// <summary>Gives a series its place here: small dense numbers, whatever the id that the labels are found by.</summary>
+    /// <summary>Gives a series its place here, a small dense number, whatever the id of its labels.</summary>
     public int Register(int seriesId)
     {
         if (_seriesCount == _series.Length)
@@ -129,7 +129,7 @@ internal sealed class BlockBuilder
     }
 
     /// <param name="series">As <see cref="Register"/> gave it.</param>
-    /// <param name="timestampMs">Above that of the series' last sample in the block, or it must be sealed first.</param>
+    /// <param name="timestampMs">Above the series' last one in the block, or it must be sealed first.</param>
     /// <param name="value">Any value, written bit by bit.</param>
     /// <param name="startTimestampMs">0: not known.</param>
     public AddResult Add(int series, long timestampMs, double value, long startTimestampMs = 0)
@@ -226,6 +226,10 @@ internal sealed class BlockBuilder
         _exemplars++;
         return AddResult.Added;
     }
+
+    public AddResult AddMetadata(MetricMetadata metadata) => AddMetadata(
+        Encoding.UTF8.GetBytes(metadata.Family), metadata.Type,
+        Encoding.UTF8.GetBytes(metadata.Help), Encoding.UTF8.GetBytes(metadata.Unit));
 
     public AddResult AddMetadata(
         ReadOnlySpan<byte> family, MetricType type, ReadOnlySpan<byte> help, ReadOnlySpan<byte> unit)
@@ -373,7 +377,7 @@ internal sealed class BlockBuilder
                 room = 0;
             }
             _unusedFragmentBytes += room;
-            EnsureFragmentRoom(wanted);
+            OutputBuffer.Reserve(ref _fragments, _fragmentsEnd, wanted + SlackBytes);
             entry.Offset = _fragmentsEnd;
             _fragmentsEnd += wanted;
         }
@@ -454,23 +458,7 @@ internal sealed class BlockBuilder
         _previous = AfterOtherEntry;
     }
 
-    private void EnsureRoom(int sizeBytes)
-    {
-        var wanted = (long)_end + sizeBytes + SlackBytes;
-        if (wanted > _block.Length)
-        {
-            Array.Resize(ref _block, checked((int)BitOperations.RoundUpToPowerOf2((ulong)wanted)));
-        }
-    }
-
-    private void EnsureFragmentRoom(int sizeBytes)
-    {
-        var wanted = (uint)(_fragmentsEnd + sizeBytes + SlackBytes);
-        if (wanted > _fragments.Length)
-        {
-            Array.Resize(ref _fragments, (int)BitOperations.RoundUpToPowerOf2(wanted));
-        }
-    }
+    private void EnsureRoom(int sizeBytes) => OutputBuffer.Reserve(ref _block, _end, sizeBytes + SlackBytes);
 
     private static int RoundUp(int sizeBytes) => (sizeBytes + FragmentAlignment - 1) & -FragmentAlignment;
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
@@ -7,190 +6,131 @@ namespace Millrace.Delivery;
 
 /// <summary>A canonical block that was made from another one.</summary>
 internal readonly record struct EditedBlock(
-    byte[] Bytes, int SampleCount, int SeriesCount, long MinTimestampMs, long MaxTimestampMs);
+    byte[] Bytes, int SampleCount, long MinTimestampMs, long MaxTimestampMs);
 
 /// <summary>
-/// Takes canonical blocks apart when a backend refuses them: in halves by series, or without the samples outside a span.
-/// Equal input gives equal bytes. Cold: a refused block is the exception.
+/// Takes canonical blocks apart when a backend refuses them: in halves by series, or without the samples outside a
+/// span. Equal input gives equal bytes. Cold: a refused block is the exception.
 /// </summary>
 internal static class BlockEditor
 {
-    /// <summary>Blocks are built far below this; more is damage.</summary>
-    private const int MaxDecodedBytes = 256 << 20;
-
     /// <summary>
-    /// In two by series, or by time when there is only one; false when a single sample is left, or the block is damaged.
+    /// In two by series, or by time when there is only one; false when a single sample is left, or the block is
+    /// damaged.
     /// </summary>
     public static bool TrySplit(ReadOnlySpan<byte> canonical, out EditedBlock first, out EditedBlock second)
     {
         (first, second) = (default, default);
-        if (!TryEdit(canonical, new Selection { Series = 0..int.MaxValue }, out var whole))
+        var block = new CanonicalBlock(RemoteWriteTranscoder.DefaultMaxDecodedBytes);
+        if (!block.TryRead(canonical))
         {
             return false;
         }
-        if (whole.SeriesCount > 1)
+        var seriesCount = 0;
+        foreach (ref readonly var entry in block.Entries)
         {
-            var half = whole.SeriesCount / 2;
-            return TryEdit(canonical, new Selection { Series = 0..half, KeepsMetadata = true }, out first)
-                && TryEdit(canonical, new Selection { Series = half..int.MaxValue }, out second);
+            seriesCount += entry.IsSeries ? 1 : 0;
         }
-        if (whole.SampleCount < 2 || whole.MinTimestampMs >= whole.MaxTimestampMs)
+        if (seriesCount > 1)
         {
-            return false;
-        }
-        var middle = whole.MinTimestampMs + (whole.MaxTimestampMs - whole.MinTimestampMs) / 2;
-        return TryTrim(canonical, long.MinValue, middle, out first)
-            && TryTrim(canonical, middle + 1, long.MaxValue, out second);
-    }
-
-    /// <summary>Without the samples outside a span, both ends of which belong to it; false when the block is damaged.</summary>
-    public static bool TryTrim(ReadOnlySpan<byte> canonical, long keepFromMs, long keepToMs, out EditedBlock rest) =>
-        TryEdit(
-            canonical,
-            new Selection
-            {
-                Series = 0..int.MaxValue,
-                KeepsMetadata = true,
-                TrimsTime = true,
-                FromMs = keepFromMs,
-                ToMs = keepToMs,
-            },
-            out rest);
-
-    private readonly record struct Selection
-    {
-        public Range Series { get; init; }
-
-        public bool KeepsMetadata { get; init; }
-
-        public bool TrimsTime { get; init; }
-
-        public long FromMs { get; init; }
-
-        public long ToMs { get; init; }
-    }
-
-    private ref struct Tally
-    {
-        public int Samples;
-        public int Series;
-        public long MinMs;
-        public long MaxMs;
-    }
-
-    private static bool TryEdit(ReadOnlySpan<byte> canonical, in Selection selection, out EditedBlock edited)
-    {
-        edited = default;
-        if (!Snappy.TryGetDecodedLength(canonical, out var length) || length > MaxDecodedBytes)
-        {
-            return false;
-        }
-        var decoded = ArrayPool<byte>.Shared.Rent(length);
-        var target = ArrayPool<byte>.Shared.Rent(length);
-        try
-        {
-            var tally = new Tally { MinMs = long.MaxValue, MaxMs = long.MinValue };
-            // Fields are left out, never added, so that what is kept has room where the whole had.
-            if (!Snappy.TryDecode(canonical, decoded.AsSpan(0, length))
-                || !TryCopy(decoded.AsSpan(0, length), selection, target, ref tally, out var written))
-            {
-                return false;
-            }
-            var encoded = new byte[Snappy.MaxEncodedLength(written)];
-            var encodedBytes = Snappy.Encode(target.AsSpan(0, written), encoded);
-            edited = new EditedBlock(
-                encoded.AsSpan(0, encodedBytes).ToArray(), tally.Samples, tally.Series, tally.MinMs, tally.MaxMs);
+            var half = seriesCount / 2;
+            first = Edit(block, new Selection(0, half, true, long.MinValue, long.MaxValue));
+            second = Edit(block, new Selection(half, seriesCount, false, long.MinValue, long.MaxValue));
             return true;
         }
-        finally
+        var counts = block.Count();
+        if (counts.Samples + counts.Histograms < 2 || counts.MinTimestampMs >= counts.MaxTimestampMs)
         {
-            ArrayPool<byte>.Shared.Return(decoded);
-            ArrayPool<byte>.Shared.Return(target);
+            return false;
         }
+        var middle = counts.MinTimestampMs + (counts.MaxTimestampMs - counts.MinTimestampMs) / 2;
+        first = Edit(block, new Selection(0, 1, true, long.MinValue, middle));
+        second = Edit(block, new Selection(0, 1, false, middle + 1, long.MaxValue));
+        return true;
     }
 
-    private static bool TryCopy(
-        ReadOnlySpan<byte> request, in Selection selection, Span<byte> target, ref Tally tally, out int written)
+    /// <summary>
+    /// Without the samples outside a span, both ends of which belong to it; false when the block is damaged.
+    /// </summary>
+    public static bool TryTrim(ReadOnlySpan<byte> canonical, long keepFromMs, long keepToMs, out EditedBlock rest)
     {
-        var writer = new WireWriter(target);
-        var reader = new FieldReader(request);
-        var seriesNumber = 0;
-        var start = 0;
-        for (; reader.NextField(out var tag); start = reader.Position)
+        rest = default;
+        var block = new CanonicalBlock(RemoteWriteTranscoder.DefaultMaxDecodedBytes);
+        if (!block.TryRead(canonical))
         {
-            if (tag != V1Wire.RequestSeries)
+            return false;
+        }
+        rest = Edit(block, new Selection(0, int.MaxValue, true, keepFromMs, keepToMs));
+        return true;
+    }
+
+    /// <summary>What is kept: series by their number, samples by their time, metadata or not.</summary>
+    private readonly record struct Selection(
+        int FirstSeries, int EndSeries, bool KeepsMetadata, long FromMs, long ToMs)
+    {
+        public bool Keeps(in BlockField field) =>
+            field.Kind == BlockFieldKind.Exemplar || (field.TimestampMs >= FromMs && field.TimestampMs <= ToMs);
+    }
+
+    private static EditedBlock Edit(CanonicalBlock block, in Selection selection)
+    {
+        // Fields are left out, never added: what is kept has room where the whole had.
+        var request = new byte[block.Bytes.Length];
+        var message = new byte[block.Bytes.Length];
+        var writer = new WireWriter(request);
+        var counts = BlockCounts.None;
+        var number = 0;
+        foreach (ref readonly var entry in block.Entries)
+        {
+            if (!entry.IsSeries)
             {
-                reader.Skip(tag);
-                if (selection.KeepsMetadata && !reader.IsFaulty)
+                if (selection.KeepsMetadata)
                 {
-                    writer.WriteRaw(request[start..reader.Position]);
+                    writer.WriteRaw(block.Bytes[entry.Start..entry.End]);
                 }
                 continue;
             }
-            var series = reader.ReadBytes();
-            var number = seriesNumber++;
-            if (reader.IsFaulty || number < selection.Series.Start.Value || number >= selection.Series.End.Value)
+            if (number >= selection.FirstSeries && number < selection.EndSeries)
+            {
+                EditSeries(block, entry, selection, message, ref writer, ref counts);
+            }
+            number++;
+        }
+        var encoded = new byte[Snappy.MaxEncodedLength(writer.Position)];
+        var encodedBytes = Snappy.Encode(request.AsSpan(0, writer.Position), encoded);
+        return new EditedBlock(
+            encoded[..encodedBytes], counts.Samples + counts.Histograms, counts.MinTimestampMs, counts.MaxTimestampMs);
+    }
+
+    private static void EditSeries(
+        CanonicalBlock block, BlockEntry entry, in Selection selection, byte[] message, ref WireWriter writer,
+        ref BlockCounts counts)
+    {
+        var series = new WireWriter(message);
+        series.WriteRaw(block.Bytes[entry.LabelsStart..entry.LabelsEnd]);
+        var (samples, kept) = (0, 0);
+        foreach (ref readonly var field in block.FieldsOf(entry))
+        {
+            var isSample = field.Kind != BlockFieldKind.Exemplar;
+            samples += isSample ? 1 : 0;
+            if (!selection.Keeps(field))
             {
                 continue;
             }
-            if (!TryCopySeries(series, selection, ref writer, ref tally))
-            {
-                reader.Fail("a series is malformed", start);
-            }
+            kept += isSample ? 1 : 0;
+            counts = counts.With(field);
+            series.WriteBytes(TagOf(field.Kind), block.Bytes[field.Start..field.End]);
         }
-        written = writer.Position;
-        return !reader.IsFaulty;
+        if (samples == 0 || kept > 0)
+        {
+            writer.WriteBytes(V1Wire.RequestSeries, message.AsSpan(0, series.Position));
+        }
     }
 
-    private static bool TryCopySeries(
-        ReadOnlySpan<byte> series, in Selection selection, ref WireWriter writer, ref Tally tally)
+    private static uint TagOf(BlockFieldKind kind) => kind switch
     {
-        var kept = ArrayPool<byte>.Shared.Rent(series.Length);
-        try
-        {
-            var keptWriter = new WireWriter(kept);
-            var reader = new FieldReader(series);
-            var (samples, keptSamples) = (0, 0);
-            var start = 0;
-            for (; reader.NextField(out var tag); start = reader.Position)
-            {
-                if (tag is not (V1Wire.SeriesSample or V1Wire.SeriesHistogram))
-                {
-                    reader.Skip(tag);
-                }
-                else
-                {
-                    var timestampTag = tag == V1Wire.SeriesSample ? V1Wire.SampleTimestamp : V1Wire.HistogramTimestamp;
-                    if (!V1Wire.TryReadTimestamp(reader.ReadBytes(), timestampTag, out var time))
-                    {
-                        return false;
-                    }
-                    samples++;
-                    if (selection.TrimsTime && (time < selection.FromMs || time > selection.ToMs))
-                    {
-                        continue;
-                    }
-                    keptSamples++;
-                    tally.MinMs = Math.Min(tally.MinMs, time);
-                    tally.MaxMs = Math.Max(tally.MaxMs, time);
-                }
-                if (!reader.IsFaulty)
-                {
-                    keptWriter.WriteRaw(series[start..reader.Position]);
-                }
-            }
-            if (reader.IsFaulty || (samples > 0 && keptSamples == 0))
-            {
-                return !reader.IsFaulty;
-            }
-            tally.Series++;
-            tally.Samples += keptSamples;
-            writer.WriteBytes(V1Wire.RequestSeries, kept.AsSpan(0, keptWriter.Position));
-            return true;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(kept);
-        }
-    }
+        BlockFieldKind.Sample => V1Wire.SeriesSample,
+        BlockFieldKind.Histogram => V1Wire.SeriesHistogram,
+        _ => V1Wire.SeriesExemplar,
+    };
 }

@@ -1,38 +1,30 @@
-using Millrace.Protocols.Compression;
+using Millrace.Protocols;
+using Millrace.Protocols.RemoteWrite;
 
 namespace Millrace.Delivery;
 
-/// <summary>What goes on the wire, made from a canonical block: equal blocks give equal bytes.</summary>
-internal static class BlockEncoding
+/// <summary>
+/// What goes on the wire, made from a canonical block: equal blocks give equal bytes. For one caller at a time.
+/// </summary>
+internal sealed class BlockEncoding(Func<string, MetricMetadata?>? metadataOf)
 {
-    private const int MaxDecodedBytes = 256 << 20;
+    private readonly RemoteWriteTranscoder _transcoder = new();
+    private byte[] _buffer = [];
 
     /// <summary>False when the block is damaged, or the protocol cannot be had on this machine.</summary>
-    public static bool TryEncode(ReadOnlyMemory<byte> canonical, WireProtocol protocol, out ReadOnlyMemory<byte> body)
+    public bool TryEncode(ReadOnlyMemory<byte> canonical, WireProtocol protocol, out ReadOnlyMemory<byte> body)
     {
         body = canonical;
-        return protocol switch
+        if (protocol == WireProtocol.PrometheusV1)
         {
-            WireProtocol.PrometheusV1 => true,
-            WireProtocol.VictoriaMetrics => TryZstd(canonical.Span, out body),
-            _ => false,
-        };
-    }
-
-    private static bool TryZstd(ReadOnlySpan<byte> canonical, out ReadOnlyMemory<byte> body)
-    {
-        body = default;
-        if (!Snappy.TryGetDecodedLength(canonical, out var length) || length > MaxDecodedBytes)
-        {
-            return false;
+            // As it is: receivers of 1.0 skip the start timestamps, which it does not know, and nothing is decoded.
+            return true;
         }
-        var decoded = new byte[length];
-        var compressed = new byte[Zstd.MaxCompressedLength(length)];
-        if (!Snappy.TryDecode(canonical, decoded) || !Zstd.TryCompress(decoded, compressed, out var written))
-        {
-            return false;
-        }
-        body = compressed.AsMemory(0, written);
-        return true;
+        int length;
+        var isEncoded = protocol == WireProtocol.PrometheusV2
+            ? _transcoder.TryToV2(canonical.Span, metadataOf, ref _buffer, out length, out _)
+            : _transcoder.TryToVictoriaMetrics(canonical.Span, ref _buffer, out length);
+        body = isEncoded ? _buffer.AsMemory(0, length).ToArray() : default;
+        return isEncoded;
     }
 }

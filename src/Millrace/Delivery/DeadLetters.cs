@@ -4,8 +4,8 @@ using Millrace.Log;
 namespace Millrace.Delivery;
 
 /// <summary>
-/// Blocks that a backend refused for good: kept to be looked at and replayed, bounded, the oldest goes. They were counted as
-/// parked when they came and stay so.
+/// Blocks that a backend refused for good: kept to be looked at and replayed, bounded, the oldest goes. They were
+/// counted as parked when they came and stay so.
 /// </summary>
 internal sealed class DeadLetters : IDisposable
 {
@@ -13,6 +13,7 @@ internal sealed class DeadLetters : IDisposable
     private readonly PayloadWriter _head = new(512);
     private readonly Guid _inputLogId;
     private readonly long _maxBytes;
+    private long _added;
 
     public DeadLetters(DestinationConfig config, DestinationEnvironment environment)
     {
@@ -30,6 +31,9 @@ internal sealed class DeadLetters : IDisposable
 
     public long SizeBytes => _log.SizeBytes;
 
+    /// <summary>Letters since the start.</summary>
+    public long Added => Interlocked.Read(ref _added);
+
     /// <summary>Segments that went because of the bound.</summary>
     public long DroppedSegments { get; private set; }
 
@@ -39,10 +43,12 @@ internal sealed class DeadLetters : IDisposable
     {
         var letter = new StoredBlock(part, _inputLogId, refusal, answer.StatusCode, answer.Body ?? "", lostSamples);
         letter.WriteHead(_head);
-        if (_log.Append(letter.RecordHeader(nowMs), _head.Written.Span, part.Bytes.Span, out _) != AppendOutcome.Written)
+        var header = letter.RecordHeader(nowMs);
+        if (_log.Append(header, _head.Written.Span, part.Bytes.Span, out _) != AppendOutcome.Written)
         {
             return false;
         }
+        Interlocked.Increment(ref _added);
         while (_log.SizeBytes > _maxBytes && _log.DropOldestSegment(out _))
         {
             DroppedSegments++;

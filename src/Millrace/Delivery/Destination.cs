@@ -1,16 +1,17 @@
+using System.Buffers;
 using Millrace.Protocols.Compression;
 
 namespace Millrace.Delivery;
 
 /// <summary>
-/// A backend as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides by the
-/// answers what becomes of them. Passive: no thread, no timer, no clock of its own; its pump (or
-/// a simulation) drives it with <see cref="TryTakeDue"/> and <see cref="Complete"/>.
+/// A backend as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides by
+/// the answers what becomes of them. Passive: no thread, no timer, no clock of its own; its pump (or a simulation)
+/// drives it with <see cref="TryTakeDue"/> and <see cref="Complete"/>.
 /// </summary>
 /// <remarks>
 /// <para><b>Order.</b> A lane has one block under way, and within it one request. Everything a refusal leads to
-/// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes have
-/// a request out at once varies; which series are in which lane does not.</para>
+/// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes
+/// have a request out at once varies; which series are in which lane does not.</para>
 /// <para><b>Ledger.</b> Samples are queued once, and leave once: delivered, parked, or dropped for a reason. A part's
 /// samples are counted with its answer; the position moves, on disk, when the whole block is accounted for.</para>
 /// <para><b>Crash.</b> A block is marked on disk before it is first sent, so the next process knows which one may be in
@@ -18,7 +19,9 @@ namespace Millrace.Delivery;
 /// </remarks>
 internal sealed class Destination : IDisposable
 {
-    /// <summary>After so many failures in a row the backend is taken to be down, and its first answer wakes all lanes.</summary>
+    /// <summary>
+    /// After so many failures in a row the backend is taken to be down, and its first answer wakes all lanes.
+    /// </summary>
     private const int FailuresWhenDown = 3;
 
     private const double RetryJitter = 0.1;
@@ -32,17 +35,22 @@ internal sealed class Destination : IDisposable
     private readonly SendConcurrency _concurrency;
     private readonly TimeBounds _timeBounds = new();
     private readonly BlockUnderWay?[] _underWay;
+    private readonly BlockEncoding _encoding; // used outside of the lock, by the one who takes what is due
     private int _requestsOut;
     private int _nextLane;
     private int _failuresInRow;
     private long _holdUntilMs;
+    private long _lastNowMs;
     private bool _isStopping;
 
     public Destination(DestinationConfig config, DestinationEnvironment environment)
     {
-        (_config, _random) = (config, environment.Random);
+        _random = environment.Random;
         _queue = new DestinationQueue(config, environment, Counters);
         _deadLetters = new DeadLetters(config, environment);
+        _encoding = new BlockEncoding(environment.MetadataOf);
+        // The folder decides, not the file: series keep their lane as long as blocks may wait in it.
+        _config = config with { Lanes = _queue.Lanes };
         _protocols = new ProtocolChoice(config.Protocol, Zstd.IsAvailable);
         _concurrency = new SendConcurrency(_queue.Lanes);
         _underWay = new BlockUnderWay?[_queue.Lanes];
@@ -50,9 +58,12 @@ internal sealed class Destination : IDisposable
 
     public string Name => _config.Name;
 
+    /// <summary>With the number of lanes that is in force, see <see cref="Lanes"/>.</summary>
     public DestinationConfig Config => _config;
 
-    /// <summary>As fixed when the destination's folder was made; a change in the configuration needs a new folder.</summary>
+    /// <summary>
+    /// As fixed when the destination's folder was made; a change in the configuration needs a new folder.
+    /// </summary>
     public int Lanes => _queue.Lanes;
 
     public DestinationCounters Counters { get; } = new();
@@ -73,7 +84,9 @@ internal sealed class Destination : IDisposable
 
     public long OutputsNeededFromLsn() => _queue.OutputsNeededFromLsn;
 
-    /// <summary>Highest record of the feeding log that we hold a position in: it must not give out LSNs below it again.</summary>
+    /// <summary>
+    /// Highest record of the feeding log that we hold a position in: it must not give out LSNs below it again.
+    /// </summary>
     public long HighestLsn(Feed feed) => Locked(() => _queue.HighestLsn(feed));
 
     /// <summary>Takes a block over. Never waits for the backend; on a full memory it writes to disk.</summary>
@@ -81,14 +94,18 @@ internal sealed class Destination : IDisposable
     {
         lock (_lock)
         {
-            _queue.Offer(block, nowMs);
+            _lastNowMs = nowMs;
+            if (_queue.Offer(block, nowMs))
+            {
+                EnforceBoundLocked(block.Feed, nowMs);
+            }
         }
         BlockOffered?.Invoke();
     }
 
     /// <summary>
-    /// The feeding log holds nothing for this lane up to here that was not offered. Without this call a lane that gets no
-    /// samples would pin the log.
+    /// The feeding log holds nothing for this lane up to here that was not offered. Without this call a lane that gets
+    /// no samples would pin the log.
     /// </summary>
     public void Passed(Feed feed, int lane, LogPosition upTo)
     {
@@ -110,7 +127,10 @@ internal sealed class Destination : IDisposable
         }
     }
 
-    /// <summary>A request to be made now, if there is one. The caller returns it to <see cref="Complete"/>.</summary>
+    /// <summary>
+    /// A request to be made now, if there is one. The caller returns it to <see cref="Complete"/>. For one caller at a
+    /// time.
+    /// </summary>
     public bool TryTakeDue(long nowMs, out Sending sending)
     {
         while (true)
@@ -126,11 +146,12 @@ internal sealed class Destination : IDisposable
                     return false;
                 }
                 part = _underWay[lane]!.Parts.Peek();
-                part.Step = Math.Max(part.Step, _protocols.Step);
+                // Metadata alone cannot be said in 2.0, and its answer could not be told from a misreading.
+                part.Step = part.Block.SampleCount == 0 ? _protocols.Oldest : Math.Max(part.Step, _protocols.Step);
                 protocol = _protocols.At(part.Step);
             }
             // The lane is ours until the answer: encoding does not hold up those who offer blocks.
-            if (BlockEncoding.TryEncode(part.Block.Bytes, protocol, out var body))
+            if (_encoding.TryEncode(part.Block.Bytes, protocol, out var body))
             {
                 lock (_lock)
                 {
@@ -157,7 +178,7 @@ internal sealed class Destination : IDisposable
             if (block is null || !block.IsOut || block.Parts.Peek() != sending.Part)
             {
                 throw new InvalidOperationException(
-                    $"Lane {sending.Lane} of destination '{Name}' was told an answer to a request that it has not made.");
+                    $"Lane {sending.Lane} of destination '{Name}' was told an answer to a request it has not made.");
             }
             var latencyMs = Math.Max(0, nowMs - sending.StartedAtMs);
             _requestsOut--;
@@ -168,6 +189,7 @@ internal sealed class Destination : IDisposable
             if (block.Parts.Count == 0)
             {
                 FinishLocked(sending.Lane);
+                ReturnBytes(block, result);
             }
         }
     }
@@ -190,7 +212,7 @@ internal sealed class Destination : IDisposable
                 }
                 else if (_queue.HasWork(lane))
                 {
-                    due = Math.Min(due, nowMs);
+                    due = Math.Min(due, Math.Max(nowMs, _queue.ReadAgainAtMs));
                 }
             }
             return due == long.MaxValue ? due : Math.Max(due, _holdUntilMs);
@@ -198,8 +220,8 @@ internal sealed class Destination : IDisposable
     }
 
     /// <summary>
-    /// Brings spill, dead letters and cursors to disk and then lets the logs go as far as that allows. Called every second
-    /// or so, by one thread.
+    /// Brings spill, dead letters and cursors to disk and then lets the logs go as far as that allows. Called every
+    /// second or so, by one thread.
     /// </summary>
     /// <returns>False when a disk failed; the logs keep what they have.</returns>
     public bool Sync()
@@ -207,6 +229,8 @@ internal sealed class Destination : IDisposable
         (long, long) needed;
         lock (_lock)
         {
+            // The output log also grows by what others offer.
+            EnforceBoundLocked(Feed.Outputs, _lastNowMs);
             needed = _queue.Needed();
             _queue.SavePositions();
         }
@@ -282,9 +306,35 @@ internal sealed class Destination : IDisposable
         }
     }
 
+    private void EnforceBoundLocked(Feed feed, long nowMs)
+    {
+        while (_queue.IsOverBound(feed)
+            && _queue.FindOldest(feed, nowMs, lane => _underWay[lane]!.IsOut) is { } oldest)
+        {
+            if (oldest.IsUnderWay)
+            {
+                AbandonLocked(oldest.Lane, DropReason.QueueFull);
+            }
+            else
+            {
+                _queue.DropHead(oldest.Lane, feed, DropReason.QueueFull);
+            }
+        }
+    }
+
+    private void AbandonLocked(int lane, DropReason reason)
+    {
+        while (_underWay[lane]!.Parts.TryPop(out var part))
+        {
+            Counters.Dropped(reason, part.Block.SampleCount);
+        }
+        FinishLocked(lane);
+    }
+
     private bool TryPickLocked(long nowMs, out int picked)
     {
         picked = -1;
+        _lastNowMs = nowMs;
         if (_isStopping || nowMs < _holdUntilMs || _requestsOut >= _concurrency.Allowed)
         {
             return false;
@@ -326,11 +376,7 @@ internal sealed class Destination : IDisposable
     {
         if (block.Failures > 0 && _queue.IsExpired(block.Queued, nowMs))
         {
-            while (block.Parts.TryPop(out var part))
-            {
-                Counters.Dropped(DropReason.QueueAge, part.Block.SampleCount);
-            }
-            FinishLocked(lane);
+            AbandonLocked(lane, DropReason.QueueAge);
             return false;
         }
         if (block.IsSplit && block.RequestsLeft-- <= 0)
@@ -421,10 +467,10 @@ internal sealed class Destination : IDisposable
         _concurrency.Succeeded(latencyMs, nowMs);
         if (part.Block.SampleCount > 0)
         {
-            // An empty block proves nothing: a receiver of 1.0 answers 2xx to any 2.0 body.
+            // A block without samples goes out in the oldest protocol anyway and says nothing about the others.
             _protocols.Taken(part.Step, part.Downgrade);
         }
-        if (refusal == Refusal.None)
+        if (refusal == Refusal.None && part.Block.SampleCount > 0)
         {
             _timeBounds.Taken(part.Block.MinTimestampMs, part.Block.MaxTimestampMs, nowMs);
         }
@@ -467,6 +513,7 @@ internal sealed class Destination : IDisposable
         _concurrency.Failed(nowMs);
         _failuresInRow++;
         block.Failures++;
+        block.WasRetried = true;
         var (minMs, maxMs) = (_config.RetryMinInterval.TotalMilliseconds, _config.RetryMaxInterval.TotalMilliseconds);
         maxMs = Math.Max(minMs, maxMs);
         if (result.RetryAfter is { } asked)
@@ -540,9 +587,22 @@ internal sealed class Destination : IDisposable
         _queue.Finish(lane);
     }
 
+    private static void ReturnBytes(BlockUnderWay block, in SendResult result)
+    {
+        var whole = block.Queued.Block;
+        if (whole.RentedBytes is { } rented && IsSuccess(result) && !block.WasRetried && !block.IsSplit)
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private static bool IsSuccess(in SendResult result) =>
+        result.Outcome == SendOutcome.Answered && result.StatusCode is >= 200 and < 300;
+
     private static BlockPart PartOf(BlockPart whole, in EditedBlock edited) => new(whole.Block with
     {
         Bytes = edited.Bytes,
+        RentedBytes = null,
         SampleCount = edited.SampleCount,
         MinTimestampMs = edited.MinTimestampMs,
         MaxTimestampMs = edited.MaxTimestampMs,

@@ -1,5 +1,6 @@
 using System.IO;
 using Millrace.Log;
+using Millrace.Protocols;
 
 namespace Millrace.Delivery;
 
@@ -25,6 +26,9 @@ internal sealed record DestinationEnvironment
 
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
+    /// <summary>Type, help and unit of a family, for remote write 2.0; null: sent without.</summary>
+    public Func<string, MetricMetadata?>? MetadataOf { get; init; }
+
     /// <summary>Jitter of retries.</summary>
     public required Random Random { get; init; }
 }
@@ -34,23 +38,26 @@ internal sealed record DestinationEnvironment
 /// Knows nothing of requests. Not thread-safe: <see cref="Destination"/> calls it under its lock.
 /// </summary>
 /// <remarks>
-/// <para><b>Raw blocks</b> live in memory only, until memory is full. Then all of them, those under way included, are written to
-/// the spill in their order, and so is every new one until the spill has been read empty. So a lane's spill always
-/// reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which the input log
-/// must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory when they are
-/// spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
+/// <para><b>Raw blocks</b> live in memory only, until memory is full. Then all of them, those under way included, are
+/// written to the spill in their order, and so is every new one until the spill has been read empty. So a lane's spill
+/// always reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which the input
+/// log must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory when they
+/// are spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
 /// <para><b>Output blocks</b> are in the output log already: when memory is full they are just not kept.</para>
-/// <para><b>A block under way</b> is marked before it is first sent, and its lane has no other. After a crash the marked
-/// block is the one that may be repeated: found in the spill or the output log it is the same bytes anyway, else
+/// <para><b>A block under way</b> is marked before it is first sent, and its lane has no other. After a crash the
+/// marked block is the one that may be repeated: found in the spill or the output log it is the same bytes anyway,
+/// else
 /// <see cref="RawSealAt"/> says where the rebuilt block must end to be the same bytes.</para>
 /// </remarks>
 internal sealed class DestinationQueue : IDisposable
 {
     private const int Feeds = 2;
+    private const long ReadRetryMs = 1_000;
 
     private readonly DestinationConfig _config;
     private readonly DestinationCounters _counters;
     private readonly Guid _inputLogId;
+    private readonly RecordLog _outputLog;
     private readonly RecordLog _spill;
     private readonly LaneCursors _cursors;
     private readonly PayloadWriter _head = new(256);
@@ -62,13 +69,15 @@ internal sealed class DestinationQueue : IDisposable
     // Stored and not done with, per feed: what the size bound is about.
     private readonly long[] _storedBytes = new long[Feeds];
     private readonly long _laneRoomBytes;
+    private long _readAgainAtMs; // after a failed read: a disk that does not answer is not asked all the time
     private long _rawNeededFromLsn;
     private long _outputsNeededFromLsn;
 
     public DestinationQueue(
         DestinationConfig config, DestinationEnvironment environment, DestinationCounters counters)
     {
-        (_config, _counters, _inputLogId) = (config, counters, environment.InputLogId);
+        (_config, _counters) = (config, counters);
+        (_inputLogId, _outputLog) = (environment.InputLogId, environment.OutputLog);
         environment.Disk.CreateFolder(environment.Folder);
         _spill = RecordLog.Open(
             Path.Combine(environment.Folder, "spill"),
@@ -125,12 +134,14 @@ internal sealed class DestinationQueue : IDisposable
     public LogPosition? RawSealAt(int lane)
     {
         var positions = Of(Feed.Raw, lane);
-        return positions.MarkedEnd > positions.ResumeAt && positions.MarkedSpill == 0 ? positions.MarkedEnd : null;
+        return positions.MarkedEnd > positions.ResumeAt ? positions.MarkedEnd : null;
     }
 
     public LogPosition OutputsResumeAt(int lane) => Of(Feed.Outputs, lane).ResumeAt;
 
-    /// <summary>As of the last <see cref="PublishNeeded"/>: what is released must survive power loss elsewhere first.</summary>
+    /// <summary>
+    /// As of the last <see cref="PublishNeeded"/>: what is released must survive power loss elsewhere first.
+    /// </summary>
     public long RawNeededFromLsn => Volatile.Read(ref _rawNeededFromLsn);
 
     public long OutputsNeededFromLsn => Volatile.Read(ref _outputsNeededFromLsn);
@@ -162,19 +173,78 @@ internal sealed class DestinationQueue : IDisposable
         {
             OfferRaw(block, positions, nowMs);
         }
-        while (_storedBytes[(int)block.Feed] > _config.QueueMaxBytes && TryDropOldest(block.Feed))
-        {
-        }
         return true;
+    }
+
+    /// <summary>
+    /// More waits on disk, or is kept in the output log by what waits, than the configuration allows.
+    /// </summary>
+    public bool IsOverBound(Feed feed) =>
+        _storedBytes[(int)feed] > _config.QueueMaxBytes
+        || (feed == Feed.Outputs && PinnedBytes() > _config.QueueMaxBytes);
+
+    /// <summary>
+    /// The lane with the oldest stored block of the feed, and whether it is the one under way: as a rule it is, being
+    /// tried again and again, and left alone it would pin all that came after it.
+    /// </summary>
+    /// <param name="isOut">
+    /// The lane's request is out: its block is left to the answer, and those behind it too while there are others.
+    /// </param>
+    public (int Lane, bool IsUnderWay)? FindOldest(Feed feed, long nowMs, Predicate<int> isOut)
+    {
+        (int Lane, bool IsUnderWay)? oldest = null;
+        var (oldestAt, oldestIsBehind) = (default(LogPosition), true);
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            var positions = Of(feed, lane);
+            var isUnderWay = IsUnderWay(feed, lane);
+            var isBehind = isUnderWay && isOut(lane);
+            QueuedBlock? candidate = null;
+            if (isUnderWay && !isBehind)
+            {
+                candidate = _underWay[lane];
+            }
+            else if (positions.HasWork && TryLoad(lane, feed, nowMs))
+            {
+                positions.Waiting.TryPeek(out candidate);
+            }
+            if (candidate is null || candidate.StoredAt == default)
+            {
+                continue;
+            }
+            if (oldest is null || (oldestIsBehind && !isBehind)
+                || (oldestIsBehind == isBehind && candidate.StoredAt < oldestAt))
+            {
+                oldest = (lane, isUnderWay && !isBehind);
+                (oldestAt, oldestIsBehind) = (candidate.StoredAt, isBehind);
+            }
+        }
+        return oldest;
+    }
+
+    /// <summary>The first block that waits in the lane goes; it is in memory.</summary>
+    public void DropHead(int lane, Feed feed, DropReason reason)
+    {
+        var positions = Of(feed, lane);
+        var block = positions.Dequeue();
+        Forget(block);
+        _counters.Dropped(reason, block.Block.SampleCount);
+        positions.Dropped(block, IsUnderWay(feed, lane));
+        SaveDone(lane, feed, positions);
     }
 
     /// <summary>The feeding log has nothing more for this lane up to here.</summary>
     public void Passed(Feed feed, int lane, LogPosition upTo) =>
         Of(feed, lane).Passed(upTo, IsUnderWay(feed, lane));
 
+    /// <summary>Not before this time is anything to be had from the disk.</summary>
+    public long ReadAgainAtMs => _readAgainAtMs;
+
     public bool HasWork(int lane) => Of(Feed.Raw, lane).HasWork || Of(Feed.Outputs, lane).HasWork;
 
-    /// <summary>The next block of the lane, which is under way from now on; null when there is none or it must be read on.</summary>
+    /// <summary>
+    /// The next block of the lane, which is under way from now on; null when there is none or it must be read on.
+    /// </summary>
     public QueuedBlock? TryTake(int lane, long nowMs)
     {
         for (var turn = 1; turn <= Feeds; turn++)
@@ -240,9 +310,17 @@ internal sealed class DestinationQueue : IDisposable
         for (var lane = 0; lane < Lanes; lane++)
         {
             var positions = Of(Feed.Raw, lane);
-            if (_underWay[lane] is { Block.Feed: Feed.Raw } block && !TrySpill(block, positions, nowMs))
+            if (_underWay[lane] is { Block.Feed: Feed.Raw } block && block.StoredAt == default)
             {
-                return false;
+                if (!TrySpill(block, positions, nowMs))
+                {
+                    return false;
+                }
+                if (positions.MarkedEnd == block.End)
+                {
+                    positions.MarkSpilled(block.StoredAt.Lsn);
+                    _cursors.SaveMark(lane, Feed.Raw, positions);
+                }
             }
             foreach (var waiting in positions.Waiting)
             {
@@ -279,7 +357,16 @@ internal sealed class DestinationQueue : IDisposable
     }
 
     /// <summary>Touches nothing but files: called without the lock.</summary>
-    public bool SyncFiles() => _spill.Sync() & _cursors.Sync();
+    public bool SyncFiles()
+    {
+        var syncedLsn = _spill.NextLsn;
+        if (!_spill.Sync())
+        {
+            return false;
+        }
+        _cursors.SpillSyncedLsn = syncedLsn;
+        return _cursors.Sync();
+    }
 
     public void PublishNeeded((long Raw, long Outputs) needed)
     {
@@ -324,20 +411,26 @@ internal sealed class DestinationQueue : IDisposable
 
     private void Restore(RecordLog outputLog)
     {
-        var (spillFrom, spillTo, outputsFrom) = (long.MaxValue, 0L, long.MaxValue);
+        var (spillTo, outputsFrom) = (0L, long.MaxValue);
         for (var lane = 0; lane < Lanes; lane++)
         {
             var (raw, outputs) = (Of(Feed.Raw, lane), Of(Feed.Outputs, lane));
             _cursors.Restore(lane, raw, outputs);
-            spillFrom = Math.Min(spillFrom, raw.SpillDone + 1);
             spillTo = Math.Max(spillTo, Math.Max(raw.SpillDone, raw.MarkedSpill));
             outputsFrom = Math.Min(outputsFrom, outputs.Done.Lsn);
         }
-        // A power loss may have taken records from the ends of the logs whose LSNs we hold as done.
-        _spill.SkipTo(spillTo + 1);
+        // A power loss may have taken records from the ends of the logs whose LSNs mean something to us already.
+        foreach (var known in _cursors.SpillGaps())
+        {
+            spillTo = Math.Max(spillTo, known.ToLsn - 1);
+        }
+        _spill.SkipTo(Math.Max(spillTo + 1, _cursors.SpillSyncedLsn));
         outputLog.SkipTo(HighestLsn(Feed.Outputs) + 1);
-        _stored[(int)Feed.Raw].Find(spillFrom);
-        _stored[(int)Feed.Outputs].Find(outputsFrom);
+        if (_stored[(int)Feed.Raw].FindSpilled(_cursors.SpillSyncedLsn, _cursors.SpillGaps()) is { } gap)
+        {
+            _cursors.AddSpillGap(gap);
+        }
+        _stored[(int)Feed.Outputs].FindOutputs(outputsFrom);
         var pendingSamples = 0L;
         for (var feed = 0; feed < Feeds; feed++)
         {
@@ -432,7 +525,7 @@ internal sealed class DestinationQueue : IDisposable
         var positions = Of(feed, lane);
         while (positions.HasWork)
         {
-            if (!TryLoad(lane, feed))
+            if (!TryLoad(lane, feed, nowMs))
             {
                 return false;
             }
@@ -449,15 +542,20 @@ internal sealed class DestinationQueue : IDisposable
         return false;
     }
 
-    private bool TryLoad(int lane, Feed feed)
+    private bool TryLoad(int lane, Feed feed, long nowMs)
     {
         var positions = Of(feed, lane);
         if (positions.Waiting.Count > 0)
         {
             return true;
         }
+        if (nowMs < _readAgainAtMs)
+        {
+            return false;
+        }
         if (!_stored[(int)feed].TryRefill(lane, HasRoom))
         {
+            _readAgainAtMs = _stored[(int)feed].Failure is null ? 0 : nowMs + ReadRetryMs;
             return false;
         }
         if (positions.Waiting.Count == 0)
@@ -474,35 +572,18 @@ internal sealed class DestinationQueue : IDisposable
     private bool HasRoom(LaneFeed positions) =>
         positions.WaitingBytes < _laneRoomBytes && MemoryBytes < _config.QueueMemoryBytes;
 
-    private bool TryDropOldest(Feed feed)
+    /// <summary>How much of the output log stands behind what waits here, by the share of its records.</summary>
+    private double PinnedBytes()
     {
-        var oldest = -1;
-        LogPosition oldestAt = default;
+        var (first, next) = (_outputLog.FirstLsn, _outputLog.NextLsn);
+        var needed = long.MaxValue;
         for (var lane = 0; lane < Lanes; lane++)
         {
-            var positions = Of(feed, lane);
-            if (positions.HasWork && TryLoad(lane, feed) && positions.Waiting.TryPeek(out var head)
-                && head.StoredAt != default && (oldest < 0 || head.StoredAt < oldestAt))
-            {
-                (oldest, oldestAt) = (lane, head.StoredAt);
-            }
+            var underWay = IsUnderWay(Feed.Outputs, lane) ? _underWay[lane] : null;
+            needed = Math.Min(needed, Of(Feed.Outputs, lane).NeedsStoredFrom(underWay));
         }
-        if (oldest < 0)
-        {
-            return false;
-        }
-        DropHead(oldest, feed, DropReason.QueueFull);
-        return true;
-    }
-
-    private void DropHead(int lane, Feed feed, DropReason reason)
-    {
-        var positions = Of(feed, lane);
-        var block = positions.Dequeue();
-        Forget(block);
-        _counters.Dropped(reason, block.Block.SampleCount);
-        positions.Dropped(block, IsUnderWay(feed, lane));
-        SaveDone(lane, feed, positions);
+        return needed >= next || next <= first
+            ? 0 : _outputLog.SizeBytes * ((double)(next - Math.Max(needed, first)) / (next - first));
     }
 
     private void Forget(QueuedBlock block)

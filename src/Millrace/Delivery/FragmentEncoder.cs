@@ -90,7 +90,7 @@ internal sealed class FragmentEncoder
     /// <summary>A position plus one, 0 where there is none, by the hash of the four bytes that stand there.</summary>
     private readonly ushort[] _positions = new ushort[1 << TableBits];
 
-    /// <summary>The entry before, then this entry; the bytes right of the bar stay zero and are never looked at.</summary>
+    /// <summary>The entry before, then this one; what is right of the bar is neither set nor matched.</summary>
     private readonly byte[] _entries = new byte[2 * MaxEntryBytes];
 
     private readonly byte[] _fragment = new byte[Snappy.MaxEncodedLength(MaxEntryBytes)];

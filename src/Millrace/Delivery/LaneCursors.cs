@@ -8,14 +8,15 @@ namespace Millrace.Delivery;
 /// against the death of the process as soon as a method returns.
 /// </summary>
 /// <remarks>
-/// Three files, because positions mean something in their own log only, and a file empties itself when its log is another
-/// one: <c>input.cursors</c> (raw blocks, input log), <c>outputs.cursors</c> (output log), <c>spill.cursors</c> (the
-/// destination's own spill, and the ledger). Slots:
+/// Three files, because positions mean something in their own log only, and a file empties itself when its log is
+/// another one: <c>input.cursors</c> (raw blocks, input log), <c>outputs.cursors</c> (output log),
+/// <c>spill.cursors</c> (the destination's own spill, and the ledger). Slots:
 /// <code>
 /// input, outputs   0: (1, lanes, 0)    per lane: (done LSN, done index, 0), then per lane:
 ///                  (LSN, index of the block under way, 1 if parts of it were sent one by one)
 /// spill            0: (1, lanes, 0)    per lane: (done LSN, LSN under way, 1 if parts were sent), then the ledger:
-///                  (delivered, parked, 0), and the drop reasons three to a slot
+///                  (delivered, parked, 0), and the drop reasons three to a slot; then the spill itself:
+///                  (synced LSN, 0, 0), and the gaps: (from LSN, to LSN, 0)
 /// </code>
 /// A mark at or below the done position is void, so that finishing a block is one write. The ledger is written before
 /// the position: a process that dies between the two sends the block again, and the ledger counts it again.
@@ -26,12 +27,16 @@ internal sealed class LaneCursors : IDisposable
     private const int ReasonsPerSlot = 3;
     private const int LedgerSlots = 1 + (DestinationCounters.DropReasons + ReasonsPerSlot - 1) / ReasonsPerSlot;
 
+    /// <summary>A gap is found once per power loss, and forgotten when the spill is past it.</summary>
+    private const int MaxGaps = 8;
+
     private readonly CursorFile _input;
     private readonly CursorFile _outputs;
     private readonly CursorFile _spill;
 
     public LaneCursors(
-        string folder, int lanes, Guid inputLogId, RecordLog outputLog, RecordLog spill, LogPosition rawStart, IDisk disk)
+        string folder, int lanes, Guid inputLogId, RecordLog outputLog, RecordLog spill, LogPosition rawStart,
+        IDisk disk)
     {
         // The number of lanes is fixed when the folder is made: series keep their lane as long as blocks wait.
         _spill = CursorFile.Open(Path.Combine(folder, "spill.cursors"), SpillSlots(lanes), spill.Id, disk);
@@ -111,6 +116,36 @@ internal sealed class LaneCursors : IDisposable
         }
     }
 
+    /// <summary>Records of the spill below it were synced.</summary>
+    public long SpillSyncedLsn
+    {
+        get => _spill.Get(SpillSlot).A;
+        set => Set(_spill, SpillSlot, value, 0, 0);
+    }
+
+    public IEnumerable<SpillGap> SpillGaps()
+    {
+        for (var slot = SpillSlot + 1; slot <= SpillSlot + MaxGaps; slot++)
+        {
+            var gap = _spill.Get(slot);
+            if (gap.B > 0)
+            {
+                yield return new SpillGap(gap.A, gap.B);
+            }
+        }
+    }
+
+    /// <summary>In the place of one that the spill is past, or of the oldest.</summary>
+    public void AddSpillGap(SpillGap gap)
+    {
+        var oldest = SpillSlot + 1;
+        for (var slot = oldest + 1; slot <= SpillSlot + MaxGaps; slot++)
+        {
+            oldest = _spill.Get(slot).B < _spill.Get(oldest).B ? slot : oldest;
+        }
+        _spill.Set(oldest, gap.FromLsn, gap.ToLsn, 0);
+    }
+
     /// <summary>After it the positions survive power loss.</summary>
     public bool Sync() => _spill.Sync() & _input.Sync() & _outputs.Sync();
 
@@ -121,7 +156,9 @@ internal sealed class LaneCursors : IDisposable
         _outputs.Dispose();
     }
 
-    private static int SpillSlots(int lanes) => FirstLane + lanes + LedgerSlots;
+    private static int SpillSlots(int lanes) => FirstLane + lanes + LedgerSlots + 1 + MaxGaps;
+
+    private int SpillSlot => FirstLane + Lanes + LedgerSlots;
 
     private static void Begin(CursorFile file, int lanes, LogPosition start)
     {
@@ -133,7 +170,11 @@ internal sealed class LaneCursors : IDisposable
         {
             file.Set(FirstLane + lane, start.Lsn, start.Index, 0);
         }
-        file.Set(0, 1, lanes, 0);
+        // Synced, and before anything is taken: a beginning forgotten would be made again at a later place.
+        if (!file.Sync() || !file.Set(0, 1, lanes, 0) || !file.Sync())
+        {
+            throw new LogOpenException("The positions of a destination cannot be written. Check its disk.");
+        }
     }
 
     private void Restore(CursorFile file, int lane, LaneFeed feed)

@@ -10,7 +10,9 @@ internal sealed class QueuedBlock(SealedBlock block, LogPosition end)
     /// <summary>Its end in the present input or output log; zero for a spilled block of an earlier input log.</summary>
     public LogPosition End { get; } = end;
 
-    /// <summary>Where it stands on disk: its record in the spill, or its place in the output log. Zero: only in memory.</summary>
+    /// <summary>
+    /// Where it stands on disk: its record in the spill, or its place in the output log. Zero: only in memory.
+    /// </summary>
     public LogPosition StoredAt { get; set; }
 
     public long SizeBytes => Block.Bytes.Length;
@@ -57,7 +59,9 @@ internal sealed class LaneFeed(Feed feed)
     /// <summary>The marked block's record in the spill; zero when it was never spilled.</summary>
     public long MarkedSpill { get; private set; }
 
-    /// <summary>Parts of the marked block were sent one by one: a refusal of the whole says nothing about them.</summary>
+    /// <summary>
+    /// Parts of the marked block were sent one by one: a refusal of the whole says nothing about them.
+    /// </summary>
     public bool MarkedAsSplit { get; private set; }
 
     // Blocks dropped behind the one under way: Done follows when that one is done.
@@ -83,15 +87,7 @@ internal sealed class LaneFeed(Feed feed)
         MarkedAsSplit |= marked != 0 && markedAsSplit;
     }
 
-    /// <summary>An earlier process stored this block; its bytes are read when its turn comes.</summary>
-    public void Found(SealedBlock block, LogPosition storedAt, LogPosition end)
-    {
-        CountOnDisk(block, storedAt, end);
-        if (feed == Feed.Raw && end != default && end == MarkedEnd)
-        {
-            MarkedSpill = storedAt.Lsn;
-        }
-    }
+    public void RaiseDone(LogPosition end) => Done = LogPosition.Max(Done, end);
 
     /// <summary>An earlier process was done with this record, and ended before it could say so.</summary>
     public void FoundDone(long spillLsn)
@@ -129,7 +125,7 @@ internal sealed class LaneFeed(Feed feed)
         LoadedTo = LogPosition.Max(LoadedTo, block.StoredAt);
     }
 
-    /// <summary>The block is on disk only.</summary>
+    /// <summary>The block is on disk only; its bytes are read when its turn comes.</summary>
     public void CountOnDisk(SealedBlock block, LogPosition storedAt, LogPosition end)
     {
         DiskBlocks++;
@@ -183,6 +179,9 @@ internal sealed class LaneFeed(Feed feed)
     }
 
     public void MarkAsSplit() => MarkedAsSplit = true;
+
+    /// <summary>The marked block was in memory only and has a record in the spill now.</summary>
+    public void MarkSpilled(long spillLsn) => MarkedSpill = spillLsn;
 
     /// <summary>True for the block that was under way when the process before us ended.</summary>
     public bool IsMarked(QueuedBlock block) =>

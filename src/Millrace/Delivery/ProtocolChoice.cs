@@ -8,7 +8,9 @@ namespace Millrace.Delivery;
 /// </summary>
 internal sealed class ProtocolChoice(RemoteWriteProtocol configured, bool hasZstd = true)
 {
-    /// <summary>A proven protocol is given up after so many blocks in a row that went through only in the older one.</summary>
+    /// <summary>
+    /// A proven protocol is given up after so many blocks in a row that went through only in the older one.
+    /// </summary>
     private const int StraysForDowngrade = 3;
 
     private readonly WireProtocol[] _newestFirst = (configured, hasZstd) switch
@@ -31,6 +33,9 @@ internal sealed class ProtocolChoice(RemoteWriteProtocol configured, bool hasZst
 
     public WireProtocol Current => _newestFirst[Step];
 
+    /// <summary>The last step of the list.</summary>
+    public int Oldest => _newestFirst.Length - 1;
+
     public WireProtocol At(int step) => _newestFirst[step];
 
     public bool HasOlder(int step) => step + 1 < _newestFirst.Length;
@@ -38,7 +43,8 @@ internal sealed class ProtocolChoice(RemoteWriteProtocol configured, bool hasZst
     public bool IsProvenAt(int step) => IsProven && step == Step;
 
     /// <param name="step">Where the block was taken.</param>
-    /// <param name="downgrade">Why it was not taken in a newer protocol; None when it went through as it started.</param>
+    /// <param name="downgrade">Why it was not taken in a newer protocol; None when it went through as it
+    /// started.</param>
     /// <returns>True when new blocks start with another protocol from now on.</returns>
     public bool Taken(int step, Refusal downgrade)
     {

@@ -204,14 +204,28 @@ internal sealed class RecordLog : IDisposable
     /// </summary>
     public AppendOutcome SkipTo(long lsn)
     {
-        lock (_appendLock)
+        while (true)
         {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            if (lsn <= _nextLsn)
+            lock (_appendLock)
             {
-                return AppendOutcome.Written;
+                ObjectDisposedException.ThrowIf(_disposed, this);
+                if (lsn <= _nextLsn)
+                {
+                    return AppendOutcome.Written;
+                }
+                if (_failure is not null || !TryMakeTailWholeLocked())
+                {
+                    return AppendOutcome.Failed;
+                }
+                if (_rolled.Count < MaxRolledUnsynced)
+                {
+                    return RollLocked(lsn);
+                }
             }
-            return _failure is not null || !TryMakeTailWholeLocked() ? AppendOutcome.Failed : RollLocked(lsn);
+            if (!Sync())
+            {
+                return AppendOutcome.Failed;
+            }
         }
     }
 

@@ -81,12 +81,13 @@ internal sealed class SegmentScanner
     {
         while (offset + RecordFormat.RecordHeaderBytes <= end)
         {
-            var count = (int)Math.Min(ReadAheadBytes, end - offset) & ~(RecordFormat.Alignment - 1);
-            if (!TryPeek(offset, count, end, out var window))
+            var window = Peek(offset, (int)Math.Min(ReadAheadBytes, end - offset), end);
+            var count = window.Length & ~(RecordFormat.Alignment - 1);
+            if (count < RecordFormat.RecordHeaderBytes)
             {
-                return end;
+                return end; // The file is shorter than it should be.
             }
-            var words = MemoryMarshal.Cast<byte, ulong>(window.Span);
+            var words = MemoryMarshal.Cast<byte, ulong>(window.Span[..count]);
             for (var i = 0; i < words.Length; i++)
             {
                 var candidate = offset + (long)i * RecordFormat.Alignment;
@@ -107,22 +108,26 @@ internal sealed class SegmentScanner
         return end;
     }
 
-    /// <summary>Bytes of the file, buffered if possible; false when the file ends before them.</summary>
+    /// <summary>False when the file, or what may be looked at, ends before these bytes do.</summary>
     private bool TryPeek(long offset, int count, long end, out ReadOnlyMemory<byte> bytes)
+    {
+        bytes = offset + count <= end ? Peek(offset, count, end) : default;
+        return bytes.Length == count;
+    }
+
+    /// <summary>
+    /// Bytes of the file, buffered if possible; fewer where the file ends. It may end before <paramref name="end"/>:
+    /// the zeros behind the last payload need not be there.
+    /// </summary>
+    private ReadOnlyMemory<byte> Peek(long offset, int count, long end)
     {
         var start = offset - _bufferStart;
         if (start < 0 || start + count > _buffered)
         {
-            if (offset + count > end)
-            {
-                bytes = default;
-                return false;
-            }
             Fill(offset, count, end);
             start = 0;
         }
-        bytes = count <= _buffered - start ? _buffer.AsMemory((int)start, count) : default;
-        return bytes.Length == count;
+        return _buffer.AsMemory((int)start, (int)Math.Min(count, _buffered - start));
     }
 
     private void Fill(long offset, int count, long end)

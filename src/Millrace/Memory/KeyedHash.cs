@@ -42,40 +42,50 @@ internal sealed class KeyedHash
 
     private UInt128 HashAes(ReadOnlySpan<byte> bytes)
     {
+        if (bytes.Length < 64)
+        {
+            return HashShort(bytes);
+        }
         ref var start = ref MemoryMarshal.GetReference(bytes);
-        var length = bytes.Length;
         var lane0 = _key0;
         var lane1 = _key1;
         var lane2 = _key2;
         var lane3 = _key3;
-        nuint at = 0;
-        for (; length - (int)at >= 64; at += 64)
+        var last = (nuint)bytes.Length - 64;
+        for (nuint at = 0; at < last; at += 64)
         {
             lane0 = Aes.Encrypt(Aes.Encrypt(lane0 ^ Load(ref start, at), _key1), _key3);
             lane1 = Aes.Encrypt(Aes.Encrypt(lane1 ^ Load(ref start, at + 16), _key2), _key0);
             lane2 = Aes.Encrypt(Aes.Encrypt(lane2 ^ Load(ref start, at + 32), _key3), _key1);
             lane3 = Aes.Encrypt(Aes.Encrypt(lane3 ^ Load(ref start, at + 48), _key0), _key2);
         }
-        for (; length - (int)at >= 16; at += 16)
-        {
-            lane0 = Aes.Encrypt(lane0 ^ Load(ref start, at), _key1);
-            lane0 = Aes.Encrypt(lane0, _key2);
-        }
-        if ((int)at < length)
-        {
-            Span<byte> tail = stackalloc byte[16];
-            tail.Clear();
-            bytes[(int)at..].CopyTo(tail);
-            lane1 = Aes.Encrypt(lane1 ^ Vector128.Create<byte>(tail), _key3);
-            lane1 = Aes.Encrypt(lane1, _key0);
-        }
-        var mixed = Aes.Encrypt(Aes.Encrypt(lane0, _key2) ^ lane1, _key3);
+        // The rest as the last 64 bytes, some of them for the second time: no tail to treat apart.
+        return Finish(ref start, last, lane0, lane1, lane2, lane3, bytes.Length);
+    }
+
+    private UInt128 HashShort(ReadOnlySpan<byte> bytes)
+    {
+        Span<byte> padded = stackalloc byte[64];
+        padded.Clear();
+        bytes.CopyTo(padded);
+        return Finish(ref MemoryMarshal.GetReference(padded), 0, _key0, _key1, _key2, _key3, bytes.Length);
+    }
+
+    /// <summary>Takes the last 64 bytes and mixes: three rounds let every bit of a lane reach every bit of the result.</summary>
+    private UInt128 Finish(
+        ref byte start, nuint last, Vector128<byte> lane0, Vector128<byte> lane1, Vector128<byte> lane2,
+        Vector128<byte> lane3, int length)
+    {
+        lane0 = Aes.Encrypt(Aes.Encrypt(lane0 ^ Load(ref start, last), _key1), _key3);
+        lane1 = Aes.Encrypt(Aes.Encrypt(lane1 ^ Load(ref start, last + 16), _key2), _key0);
+        lane2 = Aes.Encrypt(Aes.Encrypt(lane2 ^ Load(ref start, last + 32), _key3), _key1);
+        lane3 = Aes.Encrypt(Aes.Encrypt(lane3 ^ Load(ref start, last + 48), _key0), _key2);
         // Not on a lane that takes input: there a byte could stand for a difference in length.
         var lengthBlock = Vector128.CreateScalar((ulong)length).AsByte();
-        mixed = Aes.Encrypt(mixed ^ Aes.Encrypt(lane2 ^ lengthBlock, _key0), _key1);
-        mixed = Aes.Encrypt(mixed ^ Aes.Encrypt(lane3, _key1), _key2);
-        mixed = Aes.Encrypt(Aes.Encrypt(mixed, _key3), _key0);
-        return Unsafe.BitCast<Vector128<byte>, UInt128>(mixed);
+        var left = Aes.Encrypt(Aes.Encrypt(lane0, _key2) ^ lane1, _key3);
+        var right = Aes.Encrypt(Aes.Encrypt(lane2 ^ lengthBlock, _key0) ^ lane3, _key1);
+        var mixed = Aes.Encrypt(left ^ Aes.Encrypt(right, _key2), _key3);
+        return Unsafe.BitCast<Vector128<byte>, UInt128>(Aes.Encrypt(Aes.Encrypt(mixed, _key0), _key1));
     }
 
     private static Vector128<byte> Load(ref byte start, nuint at) => Vector128.LoadUnsafe(ref start, at);

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using System.Text;
 
 namespace Millrace.Model;
@@ -47,6 +48,17 @@ public sealed class LabelSet : IEquatable<LabelSet>
             list.Add(new Label(name, value));
         }
         return From(list);
+    }
+
+    /// <summary>As <see cref="From"/>, of labels that are already sorted, named once and not empty.</summary>
+    internal static LabelSet FromSorted(ReadOnlySpan<Label> labels)
+    {
+        for (var i = 0; i < labels.Length; i++)
+        {
+            Debug.Assert(labels[i].Value.Length > 0, "an empty label");
+            Debug.Assert(i == 0 || Utf8Order.Compare(labels[i - 1].Name, labels[i].Name) < 0, "labels out of order");
+        }
+        return labels.IsEmpty ? Empty : new LabelSet(labels.ToArray());
     }
 
     public int Count => _labels.Length;

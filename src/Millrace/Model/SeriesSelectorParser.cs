@@ -256,7 +256,8 @@ internal sealed class SeriesSelectorParser(string text)
             if (!TryReadNameEscape(read))
             {
                 name = null;
-                return Fail(start, "the backslash in the name escapes nothing; write the name in quotes: {\"my-name\"}");
+                return Fail(start,
+                    "the backslash in the name escapes nothing; write the name in quotes: {\"my-name\"}");
             }
         }
         name = read.ToString();
@@ -317,7 +318,8 @@ internal sealed class SeriesSelectorParser(string text)
             '(' => $"\"{selector}\" is called as a function; a selector has none, write only what stands inside",
             '[' => $"\"{found}\" is a window, which belongs to a query; write only {selector}",
             '{' => "the selector already has its braces; write all matchers in one pair",
-            _ when AtWord("or") => "\"or\" between selectors is a query; write a list of selectors, or {a=\"1\" or b=\"2\"}",
+            _ when AtWord("or") => "\"or\" between selectors is a query; write a list of selectors, or "
+                + "{a=\"1\" or b=\"2\"}",
             _ when AtWord("offset") || Current == '@' => $"\"{found}\" shifts time, which belongs to a query; "
                 + $"write only {selector}",
             _ => $"found \"{found}\" after the selector; write only {selector}",

@@ -18,8 +18,8 @@ namespace Millrace.Pipeline;
 /// </summary>
 internal sealed class Base
 {
-    public const int Format = 1;
-    public const int OldestFormat = 1;
+    public const int Format = 2;
+    public const int OldestFormat = 2;
 
     private readonly IDisk _disk;
     private readonly List<(string Path, long SizeBytes)> _parts = [];
@@ -35,6 +35,9 @@ internal sealed class Base
     public long OutputLsn { get; private init; }
 
     public string ConfigurationText { get; private init; } = "";
+
+    /// <summary>The configurations that lanes still need for records before the base, and where each began.</summary>
+    public IReadOnlyList<(long Lsn, string Text)> ConfigurationsOfLanes { get; private init; } = [];
 
     public RuleClock[] Clocks { get; private init; } = [];
 
@@ -108,6 +111,7 @@ internal sealed class Base
             LanesNeedFromLsn = reader.ReadInt64(),
             OutputLsn = reader.ReadInt64(),
             ConfigurationText = reader.ReadString(),
+            ConfigurationsOfLanes = ReadConfigurations(reader),
             Clocks = reader.ReadSpan<RuleClock>(),
             ClosedThrough = reader.ReadSpan<long>(),
             LastEmitted = ReadLastEmitted(reader),
@@ -127,6 +131,16 @@ internal sealed class Base
         }
         problem = "";
         return found;
+    }
+
+    private static List<(long, string)> ReadConfigurations(SnapshotReader reader)
+    {
+        var result = new List<(long, string)>();
+        for (var count = reader.ReadInt32(); count > 0; count--)
+        {
+            result.Add((reader.ReadInt64(), reader.ReadString()));
+        }
+        return result;
     }
 
     private static Dictionary<UInt128, long> ReadLastEmitted(SnapshotReader reader)

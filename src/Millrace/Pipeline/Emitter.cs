@@ -25,6 +25,9 @@ internal sealed class Emitter
     private readonly Dictionary<UInt128, long> _lastEmitted = [];
     private readonly Dictionary<UInt128, RecentWindow> _recent = [];
 
+    // Windows that the output log holds behind the base. Each by itself: a power loss may leave a hole in the log.
+    private readonly HashSet<(UInt128 Rule, long EndMs)> _found = [];
+
     private readonly object _signal = new(); // covers _queue and _isStopping
     private readonly Queue<LogItem> _queue = new();
     private bool _isStopping;
@@ -92,7 +95,7 @@ internal sealed class Emitter
             if (record.Header.Type == RecordType.OutputGroup
                 && OutputGroup.TryRead(record.Payload, out var group, out _))
             {
-                Remember(group.RuleKey, group.WindowEndMs);
+                _found.Add((group.RuleKey, group.WindowEndMs));
             }
         }
     }
@@ -183,8 +186,9 @@ internal sealed class Emitter
             var rule = item.Generation.Rules[item.Closes[i].Rule];
             foreach (var (endMs, samples) in Windows(item.Parts[i]))
             {
-                if (_lastEmitted.TryGetValue(rule.Key, out var last) && endMs <= last)
+                if (IsEmitted(rule.Key, endMs))
                 {
+                    Remember(rule.Key, endMs);
                     WindowsFoundAgain++;
                 }
                 else if (!TryEmit(item, item.Closes[i].Rule, rule, endMs, samples))
@@ -282,6 +286,9 @@ internal sealed class Emitter
             destination.Passed(Feed.Outputs, end);
         }
     }
+
+    private bool IsEmitted(UInt128 rule, long endMs) =>
+        _found.Remove((rule, endMs)) || (_lastEmitted.TryGetValue(rule, out var last) && endMs <= last);
 
     private void Remember(UInt128 rule, long endMs)
     {

@@ -3,7 +3,6 @@ using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Memory;
 using Millrace.Model;
-using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
 
@@ -19,6 +18,7 @@ internal sealed class Engine
     private readonly IReadOnlyList<Destination> _destinations;
     private readonly int[] _firstLane;
     private long _bytesInFlight;
+    private int _helps;
     private bool _hasThreads;
 
     // Written by whoever hands over, one at a time; read by others.
@@ -26,6 +26,9 @@ internal sealed class Engine
     private RuleClock[] _clocks = [];
     private long[] _closedThrough = [];
     private long _handedOverLsn;
+
+    /// <summary>Where each configuration began, as far back as some lane may have to go.</summary>
+    private readonly List<(long Lsn, Generation Generation)> _configurations = [];
 
     public Engine(
         Generation generation, IReadOnlyList<Destination> destinations, Emitter emitter, int workers, TimeProvider time)
@@ -69,22 +72,45 @@ internal sealed class Engine
     /// <summary>By rule: the last window for which a close was handed over.</summary>
     public long ClosedThrough(int rule) => Volatile.Read(ref _closedThrough)[rule];
 
+    /// <summary>The end of a rule's last closed window, for those who look on; null for a rule that is not in force.</summary>
+    public long? ClosedThroughMs(AggregationRule rule)
+    {
+        // Another configuration may come into force meanwhile: what does not fit together is not shown.
+        var (generation, clocks, closed) = (Generation, Clocks, Volatile.Read(ref _closedThrough));
+        var i = Array.IndexOf(generation.Rules, rule);
+        return i >= 0 && i < clocks.Count && i < closed.Length
+            ? rule.EndOf(Volatile.Read(ref closed[i]), clocks[i].OffsetMs)
+            : null;
+    }
+
     public long HandedOverLsn => Volatile.Read(ref _handedOverLsn);
 
     /// <summary>Body bytes handed over and not yet applied by every worker.</summary>
     public long BytesInFlight => Interlocked.Read(ref _bytesInFlight);
 
-    /// <summary>The shards of a rule in all tasks.</summary>
-    public IEnumerable<RuleShard> ShardsOf(AggregationRule rule)
+    /// <summary>The shards of all rules in all tasks.</summary>
+    public IEnumerable<RuleShard> Shards
     {
-        foreach (var worker in _workers)
+        get
         {
-            foreach (var shard in worker.Shards)
+            foreach (var worker in _workers)
             {
-                if (shard.Rule.Key == rule.Key)
+                foreach (var shard in worker.Shards)
                 {
                     yield return shard;
                 }
+            }
+        }
+    }
+
+    /// <summary>The shards of a rule in all tasks.</summary>
+    public IEnumerable<RuleShard> ShardsOf(AggregationRule rule)
+    {
+        foreach (var shard in Shards)
+        {
+            if (shard.Rule.Key == rule.Key)
+            {
+                yield return shard;
             }
         }
     }
@@ -130,7 +156,9 @@ internal sealed class Engine
     }
 
     /// <summary>Hands a record to the workers. The caller holds the lock that fixes the order.</summary>
-    public void HandOver(LogItem item)
+    /// <param name="item">The record.</param>
+    /// <param name="isHelped">The caller will call <see cref="Help"/> when it has let go of the lock.</param>
+    public void HandOver(LogItem item, bool isHelped = false)
     {
         if (item is BatchItem batch)
         {
@@ -143,7 +171,19 @@ internal sealed class Engine
         item.Start(_workers.Length);
         foreach (var worker in _workers)
         {
-            worker.Enqueue(item);
+            worker.Enqueue(item, isHelped);
+        }
+    }
+
+    /// <summary>
+    /// Applies samples that were handed over on the caller's thread. Two callers meet at different workers, mostly.
+    /// </summary>
+    public void Help()
+    {
+        var first = (uint)Interlocked.Increment(ref _helps);
+        for (var i = 0u; i < _workers.Length; i++)
+        {
+            _workers[(first + i) % _workers.Length].Help();
         }
     }
 
@@ -161,6 +201,7 @@ internal sealed class Engine
             closedThrough[i] = stays ? _closedThrough[before] : clocks[i].ClosedAtStart(rule);
         }
         SetConfiguration(generation, clocks, closedThrough);
+        _configurations.Add((lsn, generation));
         HandOver(new ConfigurationItem(generation, clocks) { Lsn = lsn, ArrivalMs = arrivalMs });
     }
 
@@ -204,15 +245,16 @@ internal sealed class Engine
     }
 
     /// <summary>Metadata goes to every destination, a family always on the same lane.</summary>
-    public void AddMetadata(MetricMetadata metadata, int worker, BatchItem item)
+    public void AddMetadata(BatchItem item, int number, int worker)
     {
-        var hash = StableHash.Hash64(System.Text.Encoding.UTF8.GetBytes(metadata.Family));
+        var family = item.Batch.Metadata[number].Family;
+        var hash = StableHash.Hash64(System.Text.Encoding.UTF8.GetBytes(family));
         for (var i = 0; i < _destinations.Count; i++)
         {
             var lane = _firstLane[i] + (int)(hash % (ulong)_destinations[i].Config.Lanes);
             if (lane % _workers.Length == worker)
             {
-                Lanes[lane].AddMetadata(item, metadata);
+                Lanes[lane].AddMetadata(item, number);
             }
         }
     }
@@ -231,6 +273,33 @@ internal sealed class Engine
         return lsn;
     }
 
+    /// <summary>
+    /// The configurations that lanes need besides the one in force at <paramref name="lsn"/>, if they go on from where
+    /// they stand now; older ones are forgotten.
+    /// </summary>
+    public (long Lsn, Generation Generation)[] ConfigurationsOfLanes(long lsn)
+    {
+        var neededFromLsn = LanesNeedFromLsn(lsn);
+        while (_configurations.Count > 1 && _configurations[1].Lsn <= neededFromLsn)
+        {
+            _configurations.RemoveAt(0);
+        }
+        return [.. _configurations];
+    }
+
+    /// <summary>The configuration in force at a record before the base that the engine goes on from.</summary>
+    public Generation GenerationAt(long lsn)
+    {
+        for (var i = _configurations.Count - 1; i >= 0; i--)
+        {
+            if (_configurations[i].Lsn < lsn)
+            {
+                return _configurations[i].Generation;
+            }
+        }
+        return _generation;
+    }
+
     /// <summary>The first record of the output log that some destination still needs.</summary>
     public long OutputsNeededFromLsn(long lsn)
     {
@@ -242,8 +311,14 @@ internal sealed class Engine
     }
 
     /// <summary>Goes on from a base. Before anything is handed over.</summary>
-    public void Restore(Base state)
+    /// <param name="state">The base.</param>
+    /// <param name="compile">From the text of a configuration; null if this release cannot read it.</param>
+    public void Restore(Base state, Func<string, Generation?> compile)
     {
+        foreach (var (lsn, text) in state.ConfigurationsOfLanes)
+        {
+            _configurations.Add((lsn, compile(text) ?? _generation));
+        }
         SetConfiguration(_generation, state.Clocks, state.ClosedThrough);
         foreach (var worker in _workers)
         {

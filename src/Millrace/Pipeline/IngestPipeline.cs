@@ -12,8 +12,8 @@ internal enum PushStatus
     Malformed,
     TooLarge,
 
-    /// <summary>Too much is under way; try again.</summary>
-    Overloaded,
+    /// <summary>The gateway is starting: no configuration is in the log yet. Try again at once.</summary>
+    NotReady,
 
     /// <summary>The disk of the log is full; try again later.</summary>
     DiskFull,
@@ -25,10 +25,10 @@ internal enum PushStatus
 /// <param name="Status">What to answer.</param>
 /// <param name="Written">What is in the log.</param>
 /// <param name="RefusedSamples">Samples, histograms and exemplars of the body that are refused for good.</param>
-/// <param name="Error">What to tell the sender when not all was accepted.</param>
+/// <param name="Refusal">What to tell the sender when something was refused, or all.</param>
 /// <param name="IsRepeat">An equal request was answered before.</param>
 internal readonly record struct PushResult(
-    PushStatus Status, WrittenCounts Written, int RefusedSamples = 0, string Error = "", bool IsRepeat = false);
+    PushStatus Status, WrittenCounts Written, int RefusedSamples = 0, string Refusal = "", bool IsRepeat = false);
 
 /// <summary>
 /// The path of a sample, up to the log and the workers:
@@ -44,9 +44,10 @@ internal sealed class IngestPipeline
     private readonly Engine _engine;
     private readonly ArrivalClock _clock;
     private readonly ConcurrentBag<BodyDecoder> _decoders = [];
-    private readonly Lock _appendLock = new(); // covers the order of the log, _requests, _isLive and _generation
+    private readonly Lock _appendLock = new(); // covers the order of the log, _requests and the flags
     private readonly RequestMemory _requests = new();
     private Generation _generation;
+    private bool _isConfigured;
     private bool _isLive;
     private long _memoryLsn;
     private long _repeatedRequests;
@@ -83,7 +84,7 @@ internal sealed class IngestPipeline
         if (result.Status == PushStatus.Accepted && _durability == Durability.LogSynced
             && !await _log!.WaitSynced(lsn).ConfigureAwait(false))
         {
-            return result with { Status = PushStatus.Failed, Error = $"the log could not be synced: {_log.Failure}" };
+            return result with { Status = PushStatus.Failed, Refusal = $"the log could not be synced: {_log.Failure}" };
         }
         return result;
     }
@@ -91,6 +92,12 @@ internal sealed class IngestPipeline
     /// <summary>All steps but the wait for a sync.</summary>
     public PushResult Push(ReadOnlySpan<byte> body, BodyEncoding encoding, out long lsn)
     {
+        if (!Volatile.Read(ref _isConfigured))
+        {
+            // In the log it would stand before the configuration that it is to be decoded with.
+            lsn = 0;
+            return new PushResult(PushStatus.NotReady, default, Refusal: "the gateway is starting; try again");
+        }
         var hash = StableHash.Hash128(body) ^ encoding.Number;
         if (TryAnswerRepeat(hash, out var result, out lsn))
         {
@@ -104,7 +111,7 @@ internal sealed class IngestPipeline
             {
                 _engine.ReturnItem(item);
                 var status = outcome == DecodeOutcome.TooLarge ? PushStatus.TooLarge : PushStatus.Malformed;
-                return new PushResult(status, default, Error: error);
+                return new PushResult(status, default, Refusal: error);
             }
             item.ArrivalMs = _clock.NowMs();
             item.Batch.Stamp(item.ArrivalMs);
@@ -139,6 +146,7 @@ internal sealed class IngestPipeline
                 return false;
             }
             Volatile.Write(ref _generation, generation);
+            Volatile.Write(ref _isConfigured, true);
             return DoLocked(() => _engine.HandOverConfiguration(generation, lsn, nowMs));
         }
     }
@@ -152,7 +160,9 @@ internal sealed class IngestPipeline
             var header = new RecordHeader { Type = RecordType.Base, FormatVersion = 1, ArrivalMs = nowMs };
             return TryAppendLocked(header, [], out var lsn)
                 && DoLocked(() => _engine.HandOver(
-                    new BaseItem(newWriter(lsn), _engine.Generation, [.. _engine.Clocks], ClosedThrough(), [.. _requests.All])
+                    new BaseItem(
+                        newWriter(lsn), _engine.Generation, _engine.ConfigurationsOfLanes(lsn), [.. _engine.Clocks],
+                        ClosedThrough(), [.. _requests.All])
                     {
                         Lsn = lsn,
                         ArrivalMs = nowMs,
@@ -184,12 +194,14 @@ internal sealed class IngestPipeline
         }
     }
 
-    /// <summary>Remembers requests of before the start.</summary>
-    public void Remember(RememberedRequest request)
+    /// <summary>
+    /// Remembers a request of before the start, or one that the replay comes to; false: it repeats an earlier one.
+    /// </summary>
+    public bool Remember(RememberedRequest request)
     {
         lock (_appendLock)
         {
-            _requests.Add(request);
+            return _requests.Add(request);
         }
     }
 
@@ -271,13 +283,16 @@ internal sealed class IngestPipeline
             item.IsForLanesOnly = false;
             if (_isLive)
             {
-                _engine.HandOver(item);
+                _engine.HandOver(item, isHelped: true);
             }
             else
             {
                 _engine.ReturnItem(item); // The replayer comes to it.
             }
         }
+        // The samples are in this core's cache, and their sender waits for as long as its share takes: it cannot be
+        // faster than the workers.
+        _engine.Help();
         Interlocked.Increment(ref _acceptedRequests);
         result = new PushResult(PushStatus.Accepted, written, refused, refusal);
         return true;
@@ -286,10 +301,10 @@ internal sealed class IngestPipeline
     private PushResult Refuse(AppendOutcome outcome) => outcome switch
     {
         AppendOutcome.DiskFull => new PushResult(
-            PushStatus.DiskFull, default, Error: "the disk of the log is full; free space or lower log.max_bytes"),
+            PushStatus.DiskFull, default, Refusal: "the disk of the log is full; free space or lower log.max_bytes"),
         AppendOutcome.TooLarge => new PushResult(
-            PushStatus.TooLarge, default, Error: "the body is larger than a record of the log may be"),
-        _ => new PushResult(PushStatus.Failed, default, Error: $"the log has failed: {_log?.Failure}"),
+            PushStatus.TooLarge, default, Refusal: "the body is larger than a record of the log may be"),
+        _ => new PushResult(PushStatus.Failed, default, Refusal: $"the log has failed: {_log?.Failure}"),
     };
 
     private AppendOutcome AppendLocked(in RecordHeader header, ReadOnlySpan<byte> payload, out long lsn)

@@ -1,5 +1,7 @@
+using System.Buffers;
 using System.Text;
 using Millrace.Delivery;
+using Millrace.Model;
 using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
@@ -11,14 +13,20 @@ namespace Millrace.Pipeline;
 /// </summary>
 internal sealed class Lane : ISeriesLabels
 {
+    /// <summary>Where metadata counts from inside a record: behind any number of samples.</summary>
+    private const int FirstMetadata = 1 << 30;
+
     private readonly Destination _destination;
     private readonly int _number;
     private readonly long _flushIntervalMs;
     private readonly TimeProvider _time;
     private readonly BlockBuilder _builder;
     private readonly LogPosition _resumeAt;
+    private readonly List<(SeriesCache Cache, int Target)> _registered = [];
     private LogPosition? _sealAt;
     private SeriesCache? _cache;
+    private int _round; // how often the builder's series were forgotten
+    private Dictionary<UInt128, int>? _registeredByLabels;
     private LogPosition _end;
     private long _oldestMs;
     private long _startLsn = long.MaxValue; // of the block being built; read by the thread that trims the log
@@ -37,20 +45,19 @@ internal sealed class Lane : ISeriesLabels
     /// <summary>The input log from here on is needed by the block being built.</summary>
     public long NeededFromLsn => Volatile.Read(ref _startLsn);
 
+    /// <summary>Samples in the block being built; read by others without a promise of the moment.</summary>
+    public int SamplesInBlock => _builder.SampleCount;
+
     public int FragmentBytes => _builder.FragmentBytes;
 
-    public ReadOnlySpan<byte> LabelsOf(int seriesId) => _cache!.LabelsOf(seriesId);
+    public ReadOnlySpan<byte> LabelsOf(int seriesId) =>
+        _registered[seriesId].Cache.LabelsOf(_registered[seriesId].Target);
 
     public void Add(BatchItem item, ReadOnlySpan<LaneSample> samples)
     {
         if (!ReferenceEquals(_cache, item.Batch.Cache))
         {
-            if (!_builder.IsEmpty && _sealAt is null)
-            {
-                Seal();
-            }
-            _builder.ForgetSeries();
-            _cache = item.Batch.Cache;
+            Change(item.Batch.Cache);
         }
         foreach (ref readonly var sample in samples)
         {
@@ -59,54 +66,94 @@ internal sealed class Lane : ISeriesLabels
             {
                 continue;
             }
-            ref var target = ref _cache.Forward(sample.Target);
-            if (target.BuilderSeries < 0)
+            ref var target = ref _cache!.Forward(sample.Target);
+            if (target.BuilderRound != _round)
             {
-                target.BuilderSeries = _builder.Register(sample.Target);
+                Register(ref target, sample.Target);
             }
             if (_builder.IsEmpty)
             {
-                _oldestMs = item.ArrivalMs;
-                Volatile.Write(ref _startLsn, item.Lsn);
+                Begin(item);
             }
             if (AddTo(item, sample, target.BuilderSeries) == AddResult.MustSealFirst)
             {
                 Seal();
-                _oldestMs = item.ArrivalMs;
-                Volatile.Write(ref _startLsn, item.Lsn);
+                Begin(item);
                 AddTo(item, sample, target.BuilderSeries);
             }
-            _end = end;
-            if (_sealAt is { } sealAt && end >= sealAt)
-            {
-                Seal();
-                _sealAt = null;
-            }
+            Added(end);
         }
     }
 
-    public void AddMetadata(BatchItem item, MetricMetadata metadata)
+    /// <summary>
+    /// Batches come with another cache: its targets are not registered yet. A block is sealed then, and its series are
+    /// forgotten. But one that is built again must come out as it was sent, and a replay changes caches at other places
+    /// than the process that sent it: there the series stay, and those of the new cache are found by their labels.
+    /// </summary>
+    private void Change(SeriesCache cache)
     {
-        if (_sealAt is not null)
+        _cache = cache;
+        if (!_builder.IsEmpty && _sealAt is null)
         {
-            return; // It would change the bytes of a block that must be sent again as it was.
+            Seal();
+        }
+        _round++;
+        if (_builder.IsEmpty)
+        {
+            _builder.ForgetSeries();
+            _registered.Clear();
+            _registeredByLabels = null;
+            return;
+        }
+        _registeredByLabels = [];
+        for (var series = 0; series < _registered.Count; series++)
+        {
+            _registeredByLabels.TryAdd(StableHash.Hash128(LabelsOf(series)), series);
+        }
+    }
+
+    private void Register(ref ForwardTarget target, int index)
+    {
+        target.BuilderRound = _round;
+        if (_registeredByLabels is null
+            || !_registeredByLabels.TryGetValue(StableHash.Hash128(_cache!.LabelsOf(index)), out target.BuilderSeries))
+        {
+            target.BuilderSeries = _builder.Register(_registered.Count);
+            _registered.Add((_cache!, index));
+        }
+    }
+
+    /// <param name="item">The record.</param>
+    /// <param name="number">The metadata's place among that of the record; all of it stands behind the samples.</param>
+    public void AddMetadata(BatchItem item, int number)
+    {
+        var end = new LogPosition(item.Lsn, FirstMetadata + number);
+        if (end <= _resumeAt)
+        {
+            return;
         }
         if (_builder.IsEmpty)
         {
-            _oldestMs = item.ArrivalMs;
-            _end = LogPosition.Max(_end, new LogPosition(item.Lsn, 0));
+            Begin(item);
         }
+        var metadata = item.Batch.Metadata[number];
         if (TryAddMetadata(metadata) == AddResult.MustSealFirst)
         {
             Seal();
+            Begin(item);
             TryAddMetadata(metadata);
         }
+        Added(end);
     }
 
     /// <summary>Seals what has waited long enough; <paramref name="appliedLsn"/>: the last record applied.</summary>
     public void Flush(long nowMs, bool everything, long appliedLsn)
     {
-        // A block that must end at a certain place waits for it; that place is in the log.
+        if (_sealAt is { } place && place.Lsn <= appliedLsn)
+        {
+            _sealAt = null; // The log has been read past that place, and a power loss took what stood there.
+        }
+        // A block that must end at a certain place waits for it.
         if (!_builder.IsEmpty && _sealAt is null && (everything || nowMs - _oldestMs >= _flushIntervalMs))
         {
             Seal();
@@ -115,6 +162,22 @@ internal sealed class Lane : ISeriesLabels
         {
             // Nothing of the log up to here waits for this lane: it must not pin the log.
             _destination.Passed(Feed.Raw, _number, new LogPosition(appliedLsn, int.MaxValue));
+        }
+    }
+
+    private void Begin(BatchItem item)
+    {
+        _oldestMs = item.ArrivalMs;
+        Volatile.Write(ref _startLsn, item.Lsn);
+    }
+
+    private void Added(LogPosition end)
+    {
+        _end = end;
+        if (_sealAt is { } sealAt && end >= sealAt)
+        {
+            Seal();
+            _sealAt = null;
         }
     }
 
@@ -138,7 +201,10 @@ internal sealed class Lane : ISeriesLabels
 
     private void Seal()
     {
-        var bytes = _builder.Seal(out var summary).ToArray();
+        var block = _builder.Seal(out var summary);
+        // Hundreds of kilobytes, many times a second: fresh memory for each would cost more than filling it.
+        var rented = ArrayPool<byte>.Shared.Rent(block.Length);
+        block.CopyTo(rented);
         var nowMs = _time.GetUtcNow().ToUnixTimeMilliseconds();
         _destination.Offer(
             new SealedBlock
@@ -146,7 +212,8 @@ internal sealed class Lane : ISeriesLabels
                 Feed = Feed.Raw,
                 Lane = _number,
                 End = _end,
-                Bytes = bytes,
+                Bytes = rented.AsMemory(0, block.Length),
+                RentedBytes = rented,
                 SampleCount = summary.Samples + summary.Histograms,
                 MinTimestampMs = summary.MinTimestampMs,
                 MaxTimestampMs = summary.MaxTimestampMs,

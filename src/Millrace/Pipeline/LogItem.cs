@@ -67,7 +67,8 @@ internal sealed class ConfigurationItem(Generation generation, RuleClock[] clock
 
 /// <summary>The state after this record is to be written down: each worker its part, the rest is in the item.</summary>
 internal sealed class BaseItem(
-    BaseWriter writer, Generation generation, RuleClock[] clocks, long[] closedThrough, RememberedRequest[] requests)
+    BaseWriter writer, Generation generation, IReadOnlyList<(long Lsn, Generation Generation)> configurationsOfLanes,
+    RuleClock[] clocks, long[] closedThrough, RememberedRequest[] requests)
     : LogItem
 {
     public BaseWriter Writer { get; } = writer;
@@ -78,6 +79,12 @@ internal sealed class BaseItem(
         head.Write(lanesNeedFromLsn);
         head.Write(outputLsn);
         head.Write(generation.Config.CanonicalText);
+        head.Write(configurationsOfLanes.Count);
+        foreach (var (lsn, ofLanes) in configurationsOfLanes)
+        {
+            head.Write(lsn);
+            head.Write(ofLanes.Config.CanonicalText);
+        }
         head.WriteSpan<RuleClock>(clocks);
         head.WriteSpan<long>(closedThrough);
         head.Write(lastEmitted.Count);

@@ -1,10 +1,10 @@
 using System.Buffers;
-using System.Buffers.Binary;
 using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Model;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
+using Millrace.Protocols.RemoteWrite;
 
 namespace Millrace.Pipeline;
 
@@ -25,7 +25,6 @@ internal readonly record struct BuiltGroup(
 /// </summary>
 internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 {
-    private const int SampleFieldBytes = 2 + 1 + 8 + 1 + 10;
     private static readonly LabelLimits AnyLabels = new(int.MaxValue, int.MaxValue, int.MaxValue);
 
     private const int MaxPlacements = 1 << 20;
@@ -67,7 +66,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             {
                 continue;
             }
-            WriteSeries(lanes[lane] ??= new ArrayBufferWriter<byte>(), labels, endMs, sample.Value);
+            V1SeriesWriter.Write(lanes[lane] ??= new ArrayBufferWriter<byte>(), labels, endMs, sample.Value);
             if (++counts[lane] == config.MaxSamplesPerBlock)
             {
                 blocks.Add(Seal(destination, lane, counts, endMs, lanes[lane]!));
@@ -112,34 +111,5 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         uncompressed.ResetWrittenCount();
         counts[lane] = 0;
         return block;
-    }
-
-    /// <summary>A TimeSeries of remote write 1.0 with one sample: labels, then value (1) and timestamp (2).</summary>
-    private static void WriteSeries(ArrayBufferWriter<byte> target, byte[] labels, long timestampMs, double value)
-    {
-        Span<byte> sample = stackalloc byte[SampleFieldBytes];
-        sample[2] = 0x09;
-        BinaryPrimitives.WriteDoubleLittleEndian(sample[3..], value);
-        sample[11] = 0x10;
-        var length = 12 + WriteVarint(sample[12..], (ulong)timestampMs);
-        sample[0] = 0x12;
-        sample[1] = (byte)(length - 2);
-        Span<byte> head = stackalloc byte[11];
-        head[0] = 0x0A;
-        var headLength = 1 + WriteVarint(head[1..], (ulong)(labels.Length + length));
-        target.Write(head[..headLength]);
-        target.Write(labels);
-        target.Write(sample[..length]);
-    }
-
-    private static int WriteVarint(Span<byte> target, ulong value)
-    {
-        var length = 0;
-        for (; value >= 0x80; value >>= 7)
-        {
-            target[length++] = (byte)(value | 0x80);
-        }
-        target[length++] = (byte)value;
-        return length;
     }
 }

@@ -69,10 +69,11 @@ internal static class PipelineBuilder
         var engine = new Engine(begin, destinations, emitter, Math.Max(1, environment.Workers), time);
         if (state is not null)
         {
-            engine.Restore(state);
+            engine.Restore(state, Compile);
         }
         emitter.ReadOutputLog(state?.OutputLsn ?? 0);
         var clock = new ArrivalClock(time);
+        clock.NotBefore(input is null ? 0 : LastArrivalMs(input));
         var pipeline = new IngestPipeline(input, config.Log, engine, generation, clock);
         foreach (var request in state?.Requests ?? [])
         {
@@ -139,6 +140,19 @@ internal static class PipelineBuilder
                 $"aggregation.tasks.count is {now.TaskCount}, but the state in '{folder}' was written with "
                 + $"{begin.TaskCount}. The number of tasks is fixed for a log: set it back, or give log.path a new folder.");
         }
+    }
+
+    /// <summary>Of the last records: where the wall clock was set back, the times in the log still only rise.</summary>
+    private static long LastArrivalMs(RecordLog log)
+    {
+        const int SomeMayBeDamaged = 16;
+        var last = 0L;
+        using var reader = log.OpenReader(Math.Max(log.FirstLsn, log.NextLsn - SomeMayBeDamaged));
+        while (reader.TryRead(out var record))
+        {
+            last = Math.Max(last, record.Header.ArrivalMs);
+        }
+        return last;
     }
 
     private static Guid NewId(Random random)

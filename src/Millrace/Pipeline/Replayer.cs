@@ -113,7 +113,10 @@ internal sealed class Replayer
     {
         var item = _engine.RentItem();
         var encoding = BodyEncoding.FromNumber(record.Header.Encoding);
-        if (_decoder.Decode(record.Payload.Span, encoding, _engine.Generation, item.Batch, out _) != DecodeOutcome.Ok)
+        // What lanes missed of the time before the base went by the configuration of that time.
+        var isForLanesOnly = record.Lsn <= _baseLsn;
+        var generation = isForLanesOnly ? _engine.GenerationAt(record.Lsn) : _engine.Generation;
+        if (_decoder.Decode(record.Payload.Span, encoding, generation, item.Batch, out _) != DecodeOutcome.Ok)
         {
             LostRecords++;
             _engine.ReturnItem(item);
@@ -121,16 +124,24 @@ internal sealed class Replayer
         }
         item.Lsn = record.Lsn;
         item.ArrivalMs = record.Header.ArrivalMs;
-        item.IsForLanesOnly = record.Lsn <= _baseLsn;
+        item.IsForLanesOnly = isForLanesOnly;
         item.SizeBytes = record.Payload.Length;
         item.Batch.Stamp(item.ArrivalMs);
-        item.Deal.Deal(item.Batch, item.ArrivalMs, item.Batch.Generation.TaskCount, _engine.Lanes.Length);
-        if (record.Header.RequestHash != default && record.Lsn > _baseLsn)
+        if (IsRepeat(record, item.Batch))
         {
-            var written = new WrittenCounts(item.Batch.Count, item.Batch.HistogramCount, item.Batch.ExemplarCount);
-            _pipeline.Remember(
-                new RememberedRequest(record.Header.RequestHash, item.ArrivalMs, record.Lsn, written));
+            _engine.ReturnItem(item);
+            return;
         }
+        item.Deal.Deal(item.Batch, item.ArrivalMs, item.Batch.Generation.TaskCount, _engine.Lanes.Length);
         _engine.HandOver(item);
+    }
+
+    /// <summary>A request that came in again before the replay had come to its first record.</summary>
+    private bool IsRepeat(in LogRecord record, DecodedBatch batch)
+    {
+        var header = record.Header;
+        var written = new WrittenCounts(batch.Count, batch.HistogramCount, batch.ExemplarCount);
+        return header.RequestHash != default
+            && !_pipeline.Remember(new RememberedRequest(header.RequestHash, header.ArrivalMs, record.Lsn, written));
     }
 }

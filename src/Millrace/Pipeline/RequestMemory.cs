@@ -20,13 +20,23 @@ internal sealed class RequestMemory(int maxRequests = 1 << 20)
 
     public int Count => _requests.Count;
 
-    public IEnumerable<RememberedRequest> All => _byAge;
+    public IEnumerable<RememberedRequest> All => _requests.Values;
 
     public bool TryGet(UInt128 hash, out RememberedRequest request) => _requests.TryGetValue(hash, out request);
 
-    public void Add(in RememberedRequest request)
+    /// <summary>
+    /// False: an equal request stands before this one in the log. A request that is repeated while the log is still
+    /// being replayed may come in twice; the first one counts, in every replay.
+    /// </summary>
+    public bool Add(in RememberedRequest request)
     {
-        if (_requests.TryAdd(request.Hash, request))
+        var isKnown = _requests.TryGetValue(request.Hash, out var known);
+        if (isKnown && known.Lsn < request.Lsn)
+        {
+            return false;
+        }
+        _requests[request.Hash] = request;
+        if (!isKnown)
         {
             _byAge.Enqueue(request);
         }
@@ -36,5 +46,6 @@ internal sealed class RequestMemory(int maxRequests = 1 << 20)
             _byAge.Dequeue();
             _requests.Remove(oldest.Hash);
         }
+        return true;
     }
 }

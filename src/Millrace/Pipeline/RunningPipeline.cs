@@ -273,7 +273,8 @@ internal sealed class RunningPipeline
     private void FinishBase(BaseItem item)
     {
         var outputLsn = _output.NextLsn;
-        var isWhole = item.Writer.TryFinish(head => item.WriteHead(
+        // A base rests on both logs: what it speaks of must not be lost with the power while the base itself stays.
+        var isWhole = _input!.SyncTo(item.Lsn + 1) && _output.SyncTo(outputLsn) && item.Writer.TryFinish(head => item.WriteHead(
             head, Engine.LanesNeedFromLsn(item.Lsn + 1), outputLsn, Engine.Emitter.LastEmitted));
         if (isWhole)
         {
@@ -284,7 +285,7 @@ internal sealed class RunningPipeline
         else
         {
             BasesFailed++;
-            _environment.Warned($"a base could not be written, the next is tried later: {item.Writer.Failure}");
+            _environment.Warned($"a base could not be written, the next is tried later: {item.Writer.Failure ?? "a log could not be synced"}");
         }
         _baseIsUnderWay = false;
     }

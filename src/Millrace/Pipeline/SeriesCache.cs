@@ -49,6 +49,9 @@ internal struct ForwardTarget
     /// <summary>The series' number in the lane's block builder; written by the lane's worker alone.</summary>
     public int BuilderSeries;
 
+    /// <summary>In which of the lane's rounds the number was given; numbers of earlier rounds mean nothing.</summary>
+    public int BuilderRound;
+
     public int LabelsLength;
     public long LabelsAddress;
 }
@@ -207,7 +210,6 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
             _forwards[_forwardCount++] = new ForwardTarget
             {
                 Lane = lane,
-                BuilderSeries = NotFound,
                 LabelsAddress = address,
                 LabelsLength = labels.Length,
             };

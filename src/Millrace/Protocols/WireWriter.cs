@@ -55,4 +55,9 @@ internal ref struct WireWriter(Span<byte> target)
         value.CopyTo(_target[Position..]);
         Position += value.Length;
     }
+
+    /// <summary>What is not written yet; who writes there calls <see cref="Advance"/>.</summary>
+    public readonly Span<byte> Rest => _target[Position..];
+
+    public void Advance(int sizeBytes) => Position += sizeBytes;
 }

@@ -24,7 +24,9 @@ internal sealed class LabelBuilder
 
     public LabelBuilder(LabelSet labels) => Reset(labels);
 
-    /// <summary>The labels in the order the rules see. After a run: sorted, without empty values or repeated names.</summary>
+    /// <summary>
+    /// The labels in the order the rules see. After a run: sorted, without empty values or repeated names.
+    /// </summary>
     public ReadOnlySpan<Label> Labels => _labels.AsSpan(0, _count);
 
     public int Count => _count;
@@ -92,10 +94,11 @@ internal sealed class LabelBuilder
         Truncate(kept);
     }
 
+    /// <summary>The labels as a set, without those that have no value or, in vmagent's dialect, no name.</summary>
     public LabelSet ToLabelSet()
     {
         SortAndClean();
-        return LabelSet.From(Labels.ToArray());
+        return LabelSet.FromSorted(Labels);
     }
 
     /// <summary>Prepares for a run: sorted, clean, and nothing set yet.</summary>
@@ -108,9 +111,9 @@ internal sealed class LabelBuilder
 
     internal void Set(string name, string value)
     {
-        if (name.Length == 0)
+        if (name.Length == 0 && _dialect == RelabelDialect.Prometheus)
         {
-            return;
+            return; // vmagent keeps it until the end, where it goes like an empty value
         }
         var index = IndexOf(name);
         if (_dialect == RelabelDialect.VmAgent)
@@ -141,11 +144,24 @@ internal sealed class LabelBuilder
         }
     }
 
-    /// <summary>Sets a value that stands in a buffer; an equal value that is there already is not built again.</summary>
+    /// <summary>
+    /// Sets a value that stands in a buffer; an equal value that is there already is not built again.
+    /// </summary>
     internal void Set(string name, ReadOnlySpan<char> value)
     {
         var index = IndexOf(name);
         Set(name, index >= 0 && value.SequenceEqual(_labels[index].Value) ? _labels[index].Value : value.ToString());
+    }
+
+    /// <summary>As <see cref="ToLabelSet"/>, in the middle of a run: order and empty labels stay as they are.</summary>
+    internal LabelSet Peek()
+    {
+        var seen = new LabelBuilder();
+        foreach (var label in Labels)
+        {
+            seen.Append(label.Name, label.Value);
+        }
+        return seen.ToLabelSet();
     }
 
     /// <summary>A copy of the labels that later changes do not reach; the next copy overwrites it.</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using Millrace.Model;
 using Millrace.Model.Re2;
@@ -40,7 +41,11 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
             ["drop_metrics"] = RelabelAction.DropMetrics,
         }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
-    private static readonly GoRegex AnyText = CreateAnyText();
+    private static readonly GoRegex AnyText =
+        Known(GoRegex.TryCreateAnchored(DefaultRegex, out var regex, out _), regex);
+
+    /// <summary>What vmagent looks for by default: no group, and a match ends at a line break.</summary>
+    private static readonly GoRegex AnyLine = Known(GoRegex.TryCreateSearch(".*", out var regex, out _), regex);
 
     private readonly int _problemsBefore = problems.Count;
 
@@ -94,11 +99,11 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
 
     private GoRegex? CompileRegex(RelabelAction action)
     {
+        var isSearch = action is RelabelAction.ReplaceAll or RelabelAction.LabelMapAll;
         if (config.Regex is null)
         {
-            return AnyText;
+            return isSearch ? AnyLine : AnyText;
         }
-        var isSearch = action is RelabelAction.ReplaceAll or RelabelAction.LabelMapAll;
         var valid = isSearch
             ? GoRegex.TryCreateSearch(config.Regex, out var regex, out var error)
             : GoRegex.TryCreateAnchored(config.Regex, out regex, out error);
@@ -107,7 +112,9 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
             Report("regex", error);
             return null;
         }
-        return dialect == RelabelDialect.VmAgent && !isSearch && IsDefaultForVmAgent(config.Regex) ? AnyText : regex;
+        return (isSearch || dialect == RelabelDialect.VmAgent) && IsDefaultForVmAgent(config.Regex)
+            ? isSearch ? AnyLine : AnyText
+            : regex;
     }
 
     /// <summary>vmagent strips anchors and groups before it compares with its default.</summary>
@@ -138,7 +145,8 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
             }
             else
             {
-                Report(config.If.Count == 1 ? "if" : $"if[{i}]", $"cannot read the selector \"{config.If[i]}\": {error}");
+                Report(config.If.Count == 1 ? "if" : $"if[{i}]",
+                    $"cannot read the selector \"{config.If[i]}\": {error}");
             }
         }
         return selectors.Count == config.If.Count ? SeriesSelector.AnyOf(selectors) : null;
@@ -168,7 +176,8 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
             case RelabelAction.KeepMetrics or RelabelAction.DropMetrics:
                 if (config.Regex is null or "" && config.If is null)
                 {
-                    Report("regex", $"action {config.Action} needs the key; write a regular expression for metric names");
+                    Report("regex",
+                        $"action {config.Action} needs the key; write a regular expression for metric names");
                 }
                 Refuse("source_labels", config.SourceLabels is { Count: > 0 });
                 break;
@@ -312,9 +321,5 @@ internal sealed class RelabelCompiler(RelabelConfig config, RelabelDialect diale
     private void Report(string key, string message) => problems.Add(
         new ConfigProblem(config.File, config.Line, config.Path.Length == 0 ? key : $"{config.Path}.{key}", message));
 
-    private static GoRegex CreateAnyText()
-    {
-        GoRegex.TryCreateAnchored(DefaultRegex, out var regex, out _);
-        return regex!;
-    }
+    private static GoRegex Known(bool isValid, GoRegex? regex) => isValid ? regex! : throw new UnreachableException();
 }

@@ -17,6 +17,9 @@ namespace Millrace.Relabeling;
 /// <item>Validation: Prometheus refuses keys an action does not use where vmagent ignores them, and vmagent refuses
 /// missing <c>source_labels</c> where Prometheus takes the empty text.</item>
 /// </list>
+/// Not copied are slips of vmagent that nobody can rely on: it cuts literal prefixes off a regex before matching, so
+/// that a <c>\b</c> or <c>\B</c> behind one sees no character before it; it drops every <c>^</c> inside a regex; and
+/// its expansion, unlike its matching, does not let the dot match a line break.
 /// </summary>
 public enum RelabelDialect
 {

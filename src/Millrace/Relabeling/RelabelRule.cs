@@ -107,7 +107,8 @@ internal sealed class RelabelRule
             return;
         }
         var value = Value(labels);
-        Span<int> captures = Regex.CaptureSlots <= 32 ? stackalloc int[Regex.CaptureSlots] : new int[Regex.CaptureSlots];
+        var slots = Regex.CaptureSlots;
+        Span<int> captures = slots <= 32 ? stackalloc int[slots] : new int[slots];
         if (!Regex.TryMatch(value, 0, captures))
         {
             return;
@@ -185,7 +186,8 @@ internal sealed class RelabelRule
         if (Dialect == RelabelDialect.VmAgent)
         {
             // Go's int: a modulus above 2^63 gives negative numbers there.
-            ((long)(StableHash.Hash64(bytes) % Modulus)).TryFormat(text, out length, provider: CultureInfo.InvariantCulture);
+            var remainder = (long)(StableHash.Hash64(bytes) % Modulus);
+            remainder.TryFormat(text, out length, provider: CultureInfo.InvariantCulture);
         }
         else
         {

@@ -41,7 +41,7 @@ internal sealed record RelabelTrace(LabelSet Input, IReadOnlyList<RelabelStep> S
         {
             var rule = relabeler.Rules[i];
             var decision = relabeler.Step(rule, labels);
-            var after = decision == RelabelDecision.Dropped ? before : LabelSet.From(labels.Labels.ToArray());
+            var after = decision == RelabelDecision.Dropped ? before : labels.Peek();
             steps.Add(new RelabelStep(i, rule.Config, before, after, decision));
             if (decision == RelabelDecision.Dropped)
             {

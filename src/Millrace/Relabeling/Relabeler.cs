@@ -78,7 +78,9 @@ internal sealed class Relabeler
         return labels.Count > 0;
     }
 
-    /// <summary>As the other, for a caller that has no builder at hand; the same instance when nothing changed.</summary>
+    /// <summary>
+    /// As the other, for a caller that has no builder at hand; the same instance when nothing changed.
+    /// </summary>
     public bool TryApply(LabelSet input, LabelBuilder scratch, out LabelSet output)
     {
         output = input;

@@ -3,7 +3,9 @@ using Millrace.TestKit.Processes;
 
 namespace Millrace.SystemTests.EndToEnd;
 
-/// <summary>A fleet writes to Millrace, Millrace to a real VictoriaMetrics; the truth is known, so nothing is tolerated.</summary>
+/// <summary>
+/// A fleet writes to Millrace, Millrace to a real VictoriaMetrics; the truth is known, so nothing is tolerated.
+/// </summary>
 public sealed class DirectWriteTests
 {
     private static readonly FleetOptions Fleet = new() { Targets = 40, StepMs = 250, Ticks = 64 };
@@ -29,7 +31,7 @@ public sealed class DirectWriteTests
         var truth = rule.TruthOf(fleet);
         var stored = await StoredWindows.ReadAsync(
             () => storage.ExportAsync(rule.OutputSelector), truth.Count, TimeSpan.FromSeconds(20));
-        stored.Values.DifferenceFrom(truth).ShouldBe("");
+        stored.ShouldBeExactly(truth);
         stored.Repeats.ShouldBe(0);
         client.Retries.ShouldBe(0);
         await ShouldHoldGaugesOnceAsync(storage, fleet);
@@ -49,7 +51,7 @@ public sealed class DirectWriteTests
         (await storage.ExportAsync(SimulatedFleet.CounterName)).Count.ShouldBe(0, "matched input was forwarded");
     }
 
-    /// <summary>The ledger, when quiet: what came in went to the rule or out; nothing is dropped or still inside.</summary>
+    /// <summary>The ledger, when quiet: what came in went to the rule or out; nothing is dropped or inside.</summary>
     private static void ShouldBalance(MetricsText metrics, SimulatedFleet fleet, int windows)
     {
         var samples = fleet.AllSamples();

@@ -21,14 +21,13 @@ public sealed class LateSamplesTests
 
         var (stored, truth) = await RunAsync(rule, Fleet);
 
-        stored.Values.DifferenceFrom(truth).ShouldBe("");
+        stored.ShouldBeExactly(truth);
         stored.Repeats.ShouldBe(0);
     }
 
     /// <summary>
     /// A sample that comes after its window closed is not in that window, but its increase is in a later one. Without
-    /// restarts, as a late sample may be the only witness of what was counted before one; and of the windows up to the
-    /// last on-time samples, as what came last and late is booked when the series speaks again.
+    /// restarts, as a late sample may be the only witness of what was counted before one.
     /// </summary>
     [Fact]
     public async Task Beyond_the_lateness_the_long_run_total_stays_exact()
@@ -40,12 +39,13 @@ public sealed class LateSamplesTests
 
         var (stored, truth) = await RunAsync(rule, steady);
 
-        stored.Values.Totals().DifferenceFrom(truth.Totals()).ShouldBe("");
-        stored.Values.DifferenceFrom(truth).ShouldNotBe("", "nothing was late: the test shows nothing");
+        (stored with { Values = stored.Values.Totals() }).ShouldBeExactly(truth.Totals());
+        stored.Values.DifferenceFrom(truth).Length.ShouldBeGreaterThan(0, "nothing was late: the test shows nothing");
         stored.Repeats.ShouldBe(0);
     }
 
-    private static async Task<(StoredWindows Stored, WindowTable Truth)> RunAsync(IncreaseRule rule, FleetOptions options)
+    private static async Task<(StoredWindows Stored, WindowTable Truth)> RunAsync(
+        IncreaseRule rule, FleetOptions options)
     {
         await using var storage = await VictoriaMetricsServer.StartAsync();
         await using var millrace = new MillraceProcess();

@@ -84,7 +84,7 @@ public sealed class ScrapedFleetTests
         rawSamples.ShouldBeGreaterThan(Fleet.Targets * Fleet.CountersPerTarget * 5, "the scraper did not scrape");
         var truth = Rule.TruthOf(oracle);
         var stored = await StoredWindows.ReadAsync(readAggregates, truth.Count, TimeSpan.FromSeconds(20));
-        stored.Values.DifferenceFrom(truth).ShouldBe("");
+        stored.ShouldBeExactly(truth);
         stored.Repeats.ShouldBe(0);
     }
 }

@@ -42,7 +42,8 @@ public sealed class FleetTests
         samples.Select(sample => sample.Value).ShouldNotBe(other.Select(sample => sample.Value));
         var counters = samples.Where(sample => sample.Series.IsCounter).GroupBy(sample => sample.Series).ToList();
         counters.Count(series => series.First().TimestampMs > options.StartMs + options.StepMs).ShouldBeGreaterThan(0);
-        counters.Count(series => series.Last().TimestampMs < options.StartMs + 38L * options.StepMs).ShouldBeGreaterThan(0);
+        counters.Count(series => series.Last().TimestampMs < options.StartMs + 38L * options.StepMs)
+            .ShouldBeGreaterThan(0);
         counters.Count(series => series.Zip(series.Skip(1)).Any(pair => pair.Second.Value < pair.First.Value))
             .ShouldBeGreaterThan(0);
     }
@@ -95,7 +96,8 @@ public sealed class FleetTests
     {
         Needs.Peer(Peers.VictoriaMetrics, Peers.Prometheus, Peers.Vmagent);
         var startMs = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
-        var fleet = new SimulatedFleet(new FleetOptions { StartMs = startMs, StepMs = 250, Ticks = 20, DeathShare = 0 });
+        var fleet = new SimulatedFleet(
+            new FleetOptions { StartMs = startMs, StepMs = 250, Ticks = 20, DeathShare = 0 });
         await using var storage = await VictoriaMetricsServer.StartAsync();
         await using var target = await ScrapeTarget.StartAsync(fleet);
         var config = target.ScrapeConfig(TimeSpan.FromSeconds(1));
@@ -150,7 +152,8 @@ public sealed class FleetTests
         {
             surplus[text] = surplus.GetValueOrDefault(text) - 1;
         }
-        var wrong = surplus.Where(entry => entry.Value != 0).Select(entry => $"{entry.Value:+0;-0} {entry.Key}").ToList();
+        var wrong = surplus.Where(entry => entry.Value != 0)
+            .Select(entry => $"{entry.Value:+0;-0} {entry.Key}").ToList();
         wrong.Count.ShouldBe(0, string.Join('\n', wrong.Take(6)));
     }
 }

@@ -1,15 +1,15 @@
 namespace Millrace.TestKit.Fleet;
 
 /// <summary>
-/// Holds back a share of the requests, each by one of the delays; never those of the first tick, with which the counters'
-/// chains begin.
+/// Holds back a share of the requests, each by one of the delays; never those of the first and the last tick, with
+/// which the counters' chains begin and end.
 /// </summary>
 public sealed record LatePlan(int Seed, double Share, IReadOnlyList<TimeSpan> Delays);
 
 /// <summary>
 /// Sends a fleet's samples in real time, as so many senders as there are shards: each shard's requests go one after the
-/// other, a step's samples at the end of the step. Late requests overtake nothing but are overtaken. Running it twice sends
-/// the same bodies twice, so two receivers can be compared.
+/// other, a step's samples at the end of the step. Late requests overtake nothing but are overtaken. Running it twice
+/// sends the same bodies twice, so two receivers can be compared.
 /// </summary>
 public sealed class FleetDriver(SimulatedFleet fleet, int shards = 4, LatePlan? late = null, TimeProvider? time = null)
 {
@@ -52,7 +52,8 @@ public sealed class FleetDriver(SimulatedFleet fleet, int shards = 4, LatePlan? 
         for (var tick = 0; tick < fleet.Options.Ticks; tick++)
         {
             var dueMs = fleet.Options.StartMs + (long)(tick + 1) * fleet.Options.StepMs;
-            if (late is not null && tick > 0 && random.NextDouble() < late.Share)
+            var isEdge = tick == 0 || tick == fleet.Options.Ticks - 1;
+            if (late is not null && !isEdge && random.NextDouble() < late.Share)
             {
                 dueMs += (long)late.Delays[random.Next(late.Delays.Count)].TotalMilliseconds;
             }

@@ -11,9 +11,9 @@ public enum FirstSampleAdds
 }
 
 /// <summary>
-/// The increase of counters by its definition, computed the slow and obvious way: per series in order of time, each delta
-/// belongs to the window (start, end] of its later sample; a decrease is a reset and adds the new value. Samples with a
-/// timestamp that the series already has are repeats and count once.
+/// The increase of counters by its definition, computed the slow and obvious way: per series in order of time, each
+/// delta belongs to the window (start, end] of its later sample; a decrease is a reset and adds the new value.
+/// Samples with a timestamp that the series already has are repeats and count once.
 /// </summary>
 public sealed class IncreaseOracle
 {
@@ -117,7 +117,7 @@ public sealed class WindowTable
         return totals;
     }
 
-    /// <summary>The windows that end after <paramref name="afterMs"/>, up to and with <paramref name="untilMs"/>.</summary>
+    /// <summary>The windows that end after <c>afterMs</c>, up to and with <c>untilMs</c>.</summary>
     public WindowTable Between(long afterMs, long untilMs)
     {
         var part = new WindowTable();

@@ -39,7 +39,7 @@ public static class RemoteWriteBody
     }
 
     /// <summary>
-    /// Request{4: symbol, 5: TimeSeries{1: packed label refs, 2: Sample{1: value, 2: timestamp}, 5: Metadata{1: type}}};
+    /// Request{4: symbol, 5: TimeSeries{1: packed labels, 2: Sample{1: value, 2: timestamp}, 5: Metadata{1: type}}}:
     /// the first symbol is the empty text.
     /// </summary>
     private static byte[] EncodeV2(IReadOnlyList<FleetSample> samples)

@@ -53,7 +53,7 @@ public sealed class RemoteWriteClient(Uri url, RemoteWriteVersion version = Remo
     private async Task<TimeSpan?> TrySendAsync(byte[] body, int samples, CancellationToken cancellation)
     {
         using var content = new ByteArrayContent(body);
-        // As text: MediaTypeHeaderValue writes "; proto=" with a space, which Prometheus does not read as the parameter.
+        // As text: MediaTypeHeaderValue writes "; proto=" with a space, which Prometheus does not read.
         content.Headers.TryAddWithoutValidation("Content-Type", version == RemoteWriteVersion.V1
             ? "application/x-protobuf"
             : "application/x-protobuf;proto=io.prometheus.write.v2.Request");

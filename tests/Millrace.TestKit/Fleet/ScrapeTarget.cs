@@ -9,8 +9,8 @@ using Millrace.TestKit.Processes;
 namespace Millrace.TestKit.Fleet;
 
 /// <summary>
-/// The fleet as real scrapers see it: one port, <c>/target/N/metrics</c> for each target, the values of the moment of the
-/// scrape. A target that is not alive answers 503.
+/// The fleet as real scrapers see it: one port, <c>/target/N/metrics</c> for each target, the values of the moment of
+/// the scrape. A target that is not alive answers 503.
 /// </summary>
 public sealed class ScrapeTarget : IAsyncDisposable
 {
@@ -41,8 +41,9 @@ public sealed class ScrapeTarget : IAsyncDisposable
     public string ScrapeConfig(TimeSpan interval)
     {
         var config = new StringBuilder();
+        var duration = $"{interval.TotalMilliseconds}ms";
         config.Append(CultureInfo.InvariantCulture, $$"""
-            global: {scrape_interval: {{interval.TotalMilliseconds}}ms, scrape_timeout: {{interval.TotalMilliseconds}}ms}
+            global: {scrape_interval: {{duration}}, scrape_timeout: {{duration}}}
             scrape_configs:
             - job_name: fleet
               static_configs:

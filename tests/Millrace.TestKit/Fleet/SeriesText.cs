@@ -2,7 +2,7 @@ using System.Text;
 
 namespace Millrace.TestKit.Fleet;
 
-/// <summary>Label sets as text in one canonical form, so that what was sent and what was stored can be compared.</summary>
+/// <summary>Label sets as text in one canonical form, so that what was sent and what is stored compare.</summary>
 public static class SeriesText
 {
     /// <summary>Such as <c>{code="200",job="web"}</c>: sorted, without the labels named.</summary>

@@ -32,7 +32,7 @@ public sealed class MetricsText
 
     public bool Has(string name) => _samples.Exists(sample => sample.Name == name);
 
-    /// <summary>Sums the metric over all label sets that hold each of these texts, such as <c>state="queued"</c>.</summary>
+    /// <summary>Sums over all label sets that hold each of these texts, such as <c>state="queued"</c>.</summary>
     public double Sum(string name, params ReadOnlySpan<string> labelTexts)
     {
         double sum = 0;

@@ -11,8 +11,8 @@ public sealed class MillraceProcess : IAsyncDisposable
 {
     private static readonly TimeSpan ReadyTimeout = TimeSpan.FromSeconds(60);
     private static readonly SemaphoreSlim ProbeLock = new(1);
-    private static string? s_whyMissing;
-    private static bool s_probed;
+    private static string? _whyMissing;
+    private static bool _probed;
 
     private readonly TemporaryFolder _folder = new("millrace");
     private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(10) };
@@ -35,12 +35,12 @@ public sealed class MillraceProcess : IAsyncDisposable
         await ProbeLock.WaitAsync();
         try
         {
-            if (!s_probed)
+            if (!_probed)
             {
-                s_whyMissing = await ProbeAsync();
-                s_probed = true;
+                _whyMissing = await ProbeAsync();
+                _probed = true;
             }
-            return s_whyMissing;
+            return _whyMissing;
         }
         finally
         {

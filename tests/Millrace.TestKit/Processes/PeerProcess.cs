@@ -82,7 +82,7 @@ public sealed partial class PeerProcess : IAsyncDisposable
         return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
-    /// <summary>Returns when the address answers 2xx; throws with the output when the process ends or never does.</summary>
+    /// <summary>Returns when the address answers 2xx; throws when the process ends or never does.</summary>
     public async Task WaitReadyAsync(Uri url, TimeSpan timeout)
     {
         var clock = Stopwatch.StartNew();
@@ -118,7 +118,7 @@ public sealed partial class PeerProcess : IAsyncDisposable
         await _process.WaitForExitAsync();
     }
 
-    /// <summary>SIGTERM, then the exit code. A process that does not end in time is killed, which is an error.</summary>
+    /// <summary>SIGTERM, then the exit code. One that does not end in time is killed, which is an error.</summary>
     public async Task<int> TerminateAsync(TimeSpan timeout)
     {
         if (!HasExited)

@@ -40,7 +40,7 @@ public sealed class PrometheusServer : IAsyncDisposable
     /// <summary>A receiver; <paramref name="globalConfig"/> may add sections such as <c>storage</c>.</summary>
     public static Task<PrometheusServer> StartReceiverAsync(string globalConfig = "") => StartAsync(globalConfig);
 
-    /// <summary>A scraper that sends everything on with little delay; it begins to scrape 5 s after its start.</summary>
+    /// <summary>A scraper that sends everything on at once; it begins to scrape 5 s after its start.</summary>
     public static Task<PrometheusServer> StartSenderAsync(string scrapeConfig, params ReadOnlySpan<Target> targets)
     {
         var config = new StringBuilder(scrapeConfig).Append("remote_write:\n");

@@ -89,7 +89,8 @@ public class CanonicalConfigTests
     }
 
     /// <summary>Any text, also what needs escapes in JSON or YAML.</summary>
-    private static Gen<string> Texts() => Gen.Elements("a", "é", "😀", "\"", "\\", "\n", "\t", "{", "}", ":", " #", "%{A}",
+    private static Gen<string> Texts() => Gen.Elements("a", "é", "😀", "\"", "\\", "\n", "\t", "{", "}", ":", " #",
+        "%{A}",
         "\u0085", "\u2028", "\ufeff", "\0", "\u007f", "yes", "1", "~", "'", "$1")
         .ListOf().Select(parts => string.Concat(parts));
 
@@ -104,7 +105,8 @@ public class CanonicalConfigTests
     private static Gen<T?> MaybeText<T>(Gen<T> gen) where T : class =>
         Gen.OneOf(Gen.Constant<T?>(null), gen.Select(v => (T?)v));
 
-    private static Gen<TimeSpan> Durations() => Gen.Choose(60_000, 86_400_000).Select(ms => TimeSpan.FromMilliseconds(ms));
+    private static Gen<TimeSpan> Durations() =>
+        Gen.Choose(60_000, 86_400_000).Select(ms => TimeSpan.FromMilliseconds(ms));
 
     private static Gen<RelabelConfig> Relabeling() =>
         from separator in MaybeText(Texts())

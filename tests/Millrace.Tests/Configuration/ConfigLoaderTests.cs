@@ -149,7 +149,8 @@ public class ConfigLoaderTests
         { "routes:\n- {aggregate: maybe}", 2, "routes[0].aggregate", "list of rule names" },
         { "routes:\n- {keepInput: true}", 2, "routes[0].keepInput", "did you mean \"keep_input\"" },
         { "routes:\n- {keep_input: 'yes'}", 2, "routes[0].keep_input", "without quotes" },
-        { "aggregation: {rules: [{interval: 1m, outputs: [max], keep_metric_names: true}]}\nroutes:\n- {keep_input: true}",
+        { "aggregation: {rules: [{interval: 1m, outputs: [max], keep_metric_names: true}]}\nroutes:\n- {keep_input: "
+            + "true}",
             3, "routes[0].keep_input", "keep_metric_names" },
     };
 
@@ -323,14 +324,16 @@ public class ConfigLoaderTests
 
     [Fact]
     public void Listening_on_a_port_alone_means_all_addresses() =>
-        LoadedConfig.Good(LoadedConfig.Destination + "server: {listen: ':9000'}").Server.Listen.ShouldBe("0.0.0.0:9000");
+        LoadedConfig.Good(LoadedConfig.Destination
+            + "server: {listen: ':9000'}").Server.Listen.ShouldBe("0.0.0.0:9000");
 
     [Theory]
     [InlineData("[::1]:8480")]
     [InlineData("localhost:0")]
     [InlineData("10.0.0.1:65535")]
     public void Addresses_that_can_be_listened_on_are_taken_as_they_are(string address) =>
-        LoadedConfig.Good(LoadedConfig.Destination + $"server: {{listen: \"{address}\"}}").Server.Listen.ShouldBe(address);
+        LoadedConfig.Good(LoadedConfig.Destination + $"server: {{listen: \"{address}\"}}").Server.Listen.ShouldBe(
+            address);
 
     [Fact]
     public void Rule_files_come_in_the_order_of_the_list_each_once_and_before_the_rules_in_place()
@@ -358,11 +361,14 @@ public class ConfigLoaderTests
     public void Every_text_of_brackets_and_braces_is_an_answer_and_never_an_exception()
     {
         var random = new Random(20_261_120);
-        string[] parts = ["{", "}", "[", "]", ":", " ", "\n", "- ", "a", "rules", "aggregation: ", "&x ", "*x", "\"", "'",
-            "|", "%{", "}", "#", "? ", "<<: ", "destinations:\n- ", "!!str ", "!", "\t", "1", "match", "outputs: ", "\u0000"];
+        string[] parts = ["{", "}", "[", "]", ":", " ", "\n", "- ", "a", "rules", "aggregation: ", "&x ", "*x", "\"",
+            "'",
+            "|", "%{", "}", "#", "? ", "<<: ", "destinations:\n- ", "!!str ", "!", "\t", "1", "match", "outputs: ",
+                "\u0000"];
         for (var i = 0; i < 3_000; i++)
         {
-            var text = string.Concat(Enumerable.Range(0, random.Next(1, 30)).Select(_ => parts[random.Next(parts.Length)]));
+            var text = string.Concat(Enumerable.Range(0, random.Next(1, 30))
+                .Select(_ => parts[random.Next(parts.Length)]));
             LoadedConfig.Load(text).Config.ShouldBeNull(text);
         }
     }

@@ -99,7 +99,8 @@ public class RuleReaderTests
         { Minimal + "\n  by: a", "[0].by", "write [a]" },
         { Minimal + "\n  by: [a]\n  without: [b]", "[0].without", "exclude" },
         { "interval: 1m\n  outputs: [min, max]\n  keep_metric_names: true", "[0].keep_metric_names", "one name" },
-        { Minimal + "\n  input_relabel_configs: [{action: drop, foo: 1}]", "[0].input_relabel_configs[0].foo", "unknown" },
+        { Minimal + "\n  input_relabel_configs: [{action: drop, foo: 1}]", "[0].input_relabel_configs[0].foo",
+            "unknown" },
         { Minimal + "\n  output_relabel_configs: [null]", "[0].output_relabel_configs[0]", "relabel rule" },
         { Minimal + "\n  enable_windows: 'yes'", "[0].enable_windows", "without quotes" },
         { Minimal + "\n  foo: 1", "[0].foo", "unknown key \"foo\"" },
@@ -188,6 +189,7 @@ public class RuleReaderTests
 
     [Fact]
     public void A_list_of_regular_expressions_is_joined() =>
-        LoadedConfig.GoodRule("- {interval: 1m, outputs: [max], input_relabel_configs: [{action: labeldrop, regex: [a, 5, yes]}]}")
+        LoadedConfig.GoodRule("- {interval: 1m, outputs: [max], input_relabel_configs: [{action: labeldrop, regex: [a, "
+            + "5, yes]}]}")
             .InputRelabelConfigs[0].Regex.ShouldBe("a|5|yes");
 }

@@ -89,7 +89,8 @@ public class RecordFormatTests
     public void A_length_beyond_the_limit_is_no_record_even_with_a_good_checksum()
     {
         var bytes = new byte[RecordFormat.RecordHeaderBytes];
-        RecordFormat.WriteRecordHeader(bytes, SomeHeader(), new RecordPlace(1, 1, 64), RecordFormat.MaxPayloadBytes + 1, 0);
+        var tooLong = RecordFormat.MaxPayloadBytes + 1;
+        RecordFormat.WriteRecordHeader(bytes, SomeHeader(), new RecordPlace(1, 1, 64), tooLong, 0);
 
         RecordFormat.TryReadRecordHeader(bytes, 1, 64, out _).ShouldBeFalse();
     }

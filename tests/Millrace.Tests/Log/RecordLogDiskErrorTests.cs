@@ -183,6 +183,19 @@ public class RecordLogDiskErrorTests
     }
 
     [Fact]
+    public void Leaving_out_positions_syncs_before_too_many_segments_wait_for_it_too()
+    {
+        using var log = Open(new FaultyDisk(1));
+        for (var i = 0; i < 10; i++)
+        {
+            AppendTexts(log, 1);
+            log.SkipTo(log.NextLsn + 1).ShouldBe(AppendOutcome.Written);
+        }
+
+        (log.NextLsn - log.SyncedLsn).ShouldBeLessThanOrEqualTo(2 * (RecordLog.MaxRolledUnsynced + 1));
+    }
+
+    [Fact]
     public void A_sync_with_nothing_new_asks_nothing_of_the_disk()
     {
         var disk = new FaultyDisk(1);

@@ -45,7 +45,9 @@ internal sealed class GoRegex
     /// <summary>Whether it is <c>.*</c>, in whatever groups: it matches any text.</summary>
     public bool IsAnything { get; }
 
-    /// <summary>The pattern must match the whole text and the dot matches a newline, as everywhere in Prometheus.</summary>
+    /// <summary>
+    /// The pattern must match the whole text and the dot matches a newline, as everywhere in Prometheus.
+    /// </summary>
     public static bool TryCreateAnchored(string pattern, [NotNullWhen(true)] out GoRegex? regex, out string error) =>
         TryCreate(pattern, whole: true, out regex, out error);
 

@@ -27,7 +27,9 @@ internal static class GoUnicode
         _ => Rune.ToUpperInvariant(rune),
     };
 
-    /// <summary>All characters that equal this one when case does not count, itself included; null if only itself.</summary>
+    /// <summary>
+    /// All characters that equal this one when case does not count, itself included; null if only itself.
+    /// </summary>
     public static int[]? FoldOrbit(int codePoint) => Orbits.Value.GetValueOrDefault(codePoint);
 
     /// <summary>Adds to the ranges every character that folds to one of them.</summary>
@@ -46,7 +48,9 @@ internal static class GoUnicode
         }
     }
 
-    /// <summary>The characters of a general category such as <c>Lu</c>, <c>L</c> or <c>Any</c>; null if unknown.</summary>
+    /// <summary>
+    /// The characters of a general category such as <c>Lu</c>, <c>L</c> or <c>Any</c>; null if unknown.
+    /// </summary>
     public static List<CodePointSet.Range>? Category(string name) => Categories.Value.GetValueOrDefault(name);
 
     private static SortedList<int, int[]> BuildOrbits()

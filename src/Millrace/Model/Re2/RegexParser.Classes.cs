@@ -222,7 +222,8 @@ internal sealed partial class RegexParser
         var c = pattern[_position++];
         switch (c)
         {
-            case >= '0' and <= '7' when c == '0' || (_position < pattern.Length && pattern[_position] is >= '0' and <= '7'):
+            case >= '0' and <= '7' when c == '0'
+                || (_position < pattern.Length && pattern[_position] is >= '0' and <= '7'):
                 codePoint = c - '0';
                 for (var digits = 1; digits < 3 && _position < pattern.Length
                     && pattern[_position] is >= '0' and <= '7'; digits++)

@@ -293,7 +293,9 @@ internal sealed partial class RegexParser(string pattern, bool dotMatchesNewline
         return true;
     }
 
-    /// <summary>Reads what follows a brace: <c>n}</c>, <c>n,}</c> or <c>n,m}</c>. If it is none, nothing moves.</summary>
+    /// <summary>
+    /// Reads what follows a brace: <c>n}</c>, <c>n,}</c> or <c>n,m}</c>. If it is none, nothing moves.
+    /// </summary>
     private bool TryReadCounts(out int min, out int max)
     {
         var start = _position;

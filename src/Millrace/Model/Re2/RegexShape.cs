@@ -27,7 +27,9 @@ internal sealed class RegexShape
         _globs = [.. globs];
     }
 
-    /// <summary>Whether captures are known without the engine: a single glob whose parts cannot lie elsewhere.</summary>
+    /// <summary>
+    /// Whether captures are known without the engine: a single glob whose parts cannot lie elsewhere.
+    /// </summary>
     public bool KnowsCaptures { get; }
 
     public static RegexShape? From(RegexNode root)
@@ -205,7 +207,9 @@ internal sealed class RegexShape
 
         public bool HasGap => _gapIsNotEmpty.Count > 0;
 
-        /// <summary>Capture slots as offsets from the start or the end; null if a second gap leaves them open.</summary>
+        /// <summary>
+        /// Capture slots as offsets from the start or the end; null if a second gap leaves them open.
+        /// </summary>
         public (int Slot, int Offset, bool FromEnd)[]? Captures { get; private set; }
 
         public static Glob? From(RegexNode node)

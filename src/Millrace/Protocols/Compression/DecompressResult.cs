@@ -17,7 +17,7 @@ internal enum DecompressResult : byte
     Unavailable,
 }
 
-/// <summary>The caller's buffer that a body of unknown size is decompressed into.</summary>
+/// <summary>A buffer of the caller's that is replaced by a larger one where it is too small.</summary>
 internal static class OutputBuffer
 {
     private const int SmallestBytes = 4096;
@@ -46,6 +46,17 @@ internal static class OutputBuffer
         if (buffer.Length < sizeBytes)
         {
             buffer = new byte[Math.Min(BitOperations.RoundUpToPowerOf2((uint)sizeBytes), (uint)Array.MaxLength)];
+        }
+    }
+
+    /// <summary>Makes room for more bytes behind those in use, which stay.</summary>
+    public static void Reserve(ref byte[] buffer, int usedBytes, int moreBytes)
+    {
+        var wanted = (ulong)usedBytes + (uint)moreBytes;
+        if (wanted > (ulong)buffer.Length)
+        {
+            var rounded = Math.Max(SmallestBytes, BitOperations.RoundUpToPowerOf2(wanted));
+            Array.Resize(ref buffer, (int)Math.Min(rounded, (ulong)Array.MaxLength));
         }
     }
 }

@@ -35,7 +35,7 @@ internal static class Snappy
     [ThreadStatic]
     private static ushort[]? _encodeTable;
 
-    /// <summary>The length that the data claims to decode to, so that it can be refused before memory is spent.</summary>
+    /// <summary>The length that the data claims to decode to: to refuse it before memory is spent.</summary>
     public static bool TryGetDecodedLength(ReadOnlySpan<byte> compressed, out int length) =>
         TryReadPreamble(compressed, out length, out _);
 
@@ -431,7 +431,8 @@ internal static class Snappy
         return tagBytes + length;
     }
 
-    private static int Hash(ref byte source, int at, int shift) => (int)((Load32(ref source, at) * 0x1E35A7BD) >> shift);
+    private static int Hash(ref byte source, int at, int shift) =>
+        (int)((Load32(ref source, at) * 0x1E35A7BD) >> shift);
 
     private static uint Load32(ref byte source, int at) =>
         Unsafe.ReadUnaligned<uint>(ref Unsafe.Add(ref source, at));

@@ -181,7 +181,10 @@ public class SnappyTests
             {
                 1 => [(byte)(((offset >> 8) << 5) | ((copied - 4) << 2) | 1), (byte)offset],
                 2 => [(byte)(((copied - 1) << 2) | 2), (byte)offset, (byte)(offset >> 8)],
-                _ => (byte[])[(byte)(((copied - 1) << 2) | 3), (byte)offset, (byte)(offset >> 8), (byte)(offset >> 16), 0],
+                _ => (byte[])
+                [
+                    (byte)(((copied - 1) << 2) | 3), (byte)offset, (byte)(offset >> 8), (byte)(offset >> 16), 0,
+                ],
             });
             for (var j = 0; j < copied; j++)
             {

@@ -1,0 +1,99 @@
+using System.CommandLine;
+using System.IO;
+using System.Linq;
+using Millrace.Aggregation;
+using Millrace.Configuration;
+using Millrace.Model;
+
+namespace Millrace.Server.Commands;
+
+/// <summary><c>millrace check</c>: every problem of a configuration, or what its rules will make.</summary>
+internal static class CheckCommand
+{
+    public static Command Create()
+    {
+        var file = new Argument<string>("FILE") { Description = "The configuration file." };
+        var command = new Command("check", "Report every problem of a configuration, or summarise its rules.") { file };
+        command.SetAction(parsed =>
+        {
+            var config = CommandLineRoot.Load(parsed.GetValue(file)!, parsed.InvocationConfiguration.Error);
+            if (config is null)
+            {
+                return ExitCode.Usage;
+            }
+            Write(parsed.GetValue(file)!, config, parsed.InvocationConfiguration.Output);
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+
+    private static void Write(string file, MillraceConfig config, TextWriter output)
+    {
+        var rules = config.Aggregation.Rules;
+        output.WriteLine($"{file}: ok: {Count(rules.Count, "rule")}, {Count(config.Routes.Count, "route")}, "
+            + Count(config.Destinations.Count, "destination"));
+        for (var i = 0; i < rules.Count; i++)
+        {
+            WriteRule(i, rules[i], output);
+        }
+    }
+
+    private static void WriteRule(int index, AggregationRuleConfig rule, TextWriter output)
+    {
+        var name = rule.Name.Length == 0 ? "" : $" \"{rule.Name}\"";
+        output.WriteLine($"rule #{index}{name} ({rule.File}:{rule.Line})");
+        output.WriteLine($"  match:    {(rule.Match is null ? "everything" : string.Join(" or ", rule.Match))}");
+        output.WriteLine($"  outputs:  {string.Join(", ", rule.Outputs)}");
+        foreach (var function in rule.Outputs)
+        {
+            output.WriteLine($"  writes:   {NameIn(rule)}{OutputNaming.Suffix(rule, function)}");
+        }
+        output.WriteLine($"  interval: {rule.IntervalText}, {Time(rule)}");
+    }
+
+    private static string Time(AggregationRuleConfig rule) => rule switch
+    {
+        { Time: RuleTime.Arrival } => "time of arrival: a point appears when its interval ends",
+        { AllowedLateness: { } lateness } => $"event time: a point appears {ConfigQuantity.FormatDuration(lateness)} "
+            + "after its window ends",
+        _ => "event time: a point appears after its window ends and the lateness seen (auto: at most "
+            + $"{rule.IntervalText})",
+    };
+
+    /// <summary>The metric's name where the selectors leave only one, a placeholder where they do not.</summary>
+    private static string NameIn(AggregationRuleConfig rule)
+    {
+        if (rule.Without.Contains(LabelSet.MetricName))
+        {
+            return "";
+        }
+        string? only = null;
+        foreach (var text in rule.Match ?? [])
+        {
+            foreach (var group in SeriesExplainer.Parsed(text).Groups)
+            {
+                var name = NameIn(group);
+                if (name is null || (only is not null && only != name))
+                {
+                    return "<metric>";
+                }
+                only = name;
+            }
+        }
+        return only ?? "<metric>";
+    }
+
+    private static string? NameIn(IReadOnlyList<LabelMatcher> group)
+    {
+        foreach (var matcher in group)
+        {
+            if (matcher is { Name: LabelSet.MetricName, Operator: MatchOperator.Equal })
+            {
+                return matcher.Value;
+            }
+        }
+        return null;
+    }
+
+    private static string Count(int count, string word) => count == 1 ? $"1 {word}" : $"{count} {word}s";
+}

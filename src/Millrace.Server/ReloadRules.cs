@@ -1,0 +1,61 @@
+using Millrace.Configuration;
+
+namespace Millrace.Server;
+
+/// <summary>What a reload can change: rules, routes, relabeling and time windows. The rest needs a restart.</summary>
+internal static class ReloadRules
+{
+    public static bool NeedsRestart(MillraceConfig running, MillraceConfig loaded, List<string> problems)
+    {
+        if (running.Server != loaded.Server)
+        {
+            problems.Add("server: changes need a restart");
+        }
+        if (running.Log != loaded.Log)
+        {
+            problems.Add("log: changes need a restart");
+        }
+        if (running.Ingest != loaded.Ingest)
+        {
+            problems.Add("ingest: changes need a restart");
+        }
+        if (running.Aggregation.TaskCount != loaded.Aggregation.TaskCount)
+        {
+            problems.Add("aggregation.tasks.count: fixed for a log, needs a restart and a new log.path");
+        }
+        if (running.Destinations.Count != loaded.Destinations.Count)
+        {
+            problems.Add("destinations: adding or removing one needs a restart");
+            return true;
+        }
+        for (var i = 0; i < running.Destinations.Count; i++)
+        {
+            // Relabeling is the pipeline's; everything else belongs to the running destination.
+            var (before, after) = (running.Destinations[i], loaded.Destinations[i]);
+            if ((before with { RelabelConfigs = [], Headers = Empty }) != (after with { RelabelConfigs = [], Headers = Empty })
+                || !SameHeaders(before.Headers, after.Headers))
+            {
+                problems.Add($"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs need a restart");
+            }
+        }
+        return problems.Count > 0;
+    }
+
+    private static readonly Dictionary<string, string> Empty = [];
+
+    private static bool SameHeaders(IReadOnlyDictionary<string, string> a, IReadOnlyDictionary<string, string> b)
+    {
+        if (a.Count != b.Count)
+        {
+            return false;
+        }
+        foreach (var (name, value) in a)
+        {
+            if (!b.TryGetValue(name, out var other) || other != value)
+            {
+                return false;
+            }
+        }
+        return true;
+    }
+}

@@ -1,0 +1,163 @@
+using Millrace.Aggregation;
+
+namespace Millrace.TestKit.Simulation;
+
+/// <summary>One value that a rule must deliver.</summary>
+internal readonly record struct ExpectedOutput(string Series, long EndMs, double Value);
+
+/// <summary>
+/// An aggregation rule by its definition, the slow and obvious way: all samples are kept until their window is closed,
+/// then sorted and gone through once. What it is told comes from the log: when the rule began, samples, closes.
+/// </summary>
+internal abstract class NaiveRule
+{
+    protected sealed class Group
+    {
+        public long LastMs { get; set; }
+
+        public Dictionary<string, ExactSum> Totals { get; } = [];
+    }
+
+    private readonly Dictionary<string, Group> _groups = []; // those alive
+    private readonly Dictionary<string, PlainSeries> _groupOf = [];
+    private readonly Dictionary<string, PlainSeries> _groupLabels = [];
+
+    protected NaiveRule(AggregationRuleConfig config, long startMs)
+    {
+        Config = config;
+        StartMs = startMs;
+        IntervalMs = (long)config.Interval.TotalMilliseconds;
+        StalenessMs = (long)(config.StalenessInterval ?? config.Interval).TotalMilliseconds;
+        OffsetMs = config.NoAlignFlushToInterval ? startMs % IntervalMs : 0;
+        // Seen from its first moment: the window that begins at or after the start.
+        FirstWholeWindow = WindowOf(startMs) + 1;
+    }
+
+    public AggregationRuleConfig Config { get; }
+
+    public long LateSamples { get; protected set; }
+
+    public abstract int OpenSamples { get; }
+
+    protected long StartMs { get; }
+
+    protected long IntervalMs { get; }
+
+    protected long StalenessMs { get; }
+
+    protected long OffsetMs { get; }
+
+    protected long FirstWholeWindow { get; }
+
+    /// <summary>With <c>partial_windows: emit</c> the one under way at the start, too.</summary>
+    protected long FirstBookedWindow =>
+        FirstWholeWindow - (Config.EmitPartialWindows && Config.Time == RuleTime.Event ? 1 : 0);
+
+    protected long ClosedThrough { get; set; }
+
+    protected IReadOnlyCollection<string> AliveGroups => _groups.Keys;
+
+    public static NaiveRule Create(AggregationRuleConfig config, long startMs) =>
+        config.Time == RuleTime.Arrival ? new NaiveArrivalRule(config, startMs) : new NaiveEventRule(config, startMs);
+
+    public abstract void Add(in PlainSample sample, long arrivalMs);
+
+    public abstract void Close(long throughWindow, List<ExpectedOutput> outputs);
+
+    /// <summary>The window (start, end] of a time.</summary>
+    protected long WindowOf(long timeMs)
+    {
+        var window = (timeMs - OffsetMs) / IntervalMs;
+        return window * IntervalMs + OffsetMs >= timeMs ? window : window + 1;
+    }
+
+    protected long EndOf(long window) => window * IntervalMs + OffsetMs;
+
+    protected PlainSeries GroupOf(PlainSeries series)
+    {
+        if (!_groupOf.TryGetValue(series.Text, out var group))
+        {
+            group = series.Where(name => Config.By.Count > 0
+                ? name == PlainSeries.MetricName || Contains(Config.By, name)
+                : !Contains(Config.Without, name));
+            _groupOf[series.Text] = group;
+            _groupLabels[group.Text] = group;
+        }
+        return group;
+    }
+
+    protected void Touch(string group, long timeMs)
+    {
+        if (!_groups.TryGetValue(group, out var state))
+        {
+            _groups[group] = state = new Group { LastMs = timeMs };
+        }
+        state.LastMs = Math.Max(state.LastMs, timeMs);
+    }
+
+    /// <summary>The outputs of a window for all groups alive, from the values that groups have in it.</summary>
+    /// <param name="value">Null: the group has none in this window.</param>
+    protected void Emit(long window, Func<string, string, double?> value, List<ExpectedOutput> outputs)
+    {
+        var endMs = EndOf(window);
+        foreach (var (text, group) in new List<KeyValuePair<string, Group>>(_groups))
+        {
+            if (endMs > group.LastMs + StalenessMs)
+            {
+                _groups.Remove(text);
+                continue;
+            }
+            foreach (var output in Config.Outputs)
+            {
+                var seen = value(text, output);
+                var shown = seen;
+                if (output.StartsWith("total", StringComparison.Ordinal))
+                {
+                    if (!group.Totals.TryGetValue(output, out var total))
+                    {
+                        group.Totals[output] = total = new ExactSum();
+                    }
+                    total.Add(seen ?? 0);
+                    shown = total.Value;
+                }
+                else if (output == "sum_samples")
+                {
+                    shown = seen ?? 0;
+                }
+                if (shown is { } result && window >= FirstBookedWindow + Config.IgnoreFirstIntervals)
+                {
+                    outputs.Add(new ExpectedOutput(OutputSeries(_groupLabels[text], output), endMs, result));
+                }
+            }
+        }
+    }
+
+    /// <summary>vmagent's naming.</summary>
+    private string OutputSeries(PlainSeries group, string output)
+    {
+        var name = group.Name;
+        if (!Config.KeepMetricNames)
+        {
+            var labels = new List<string>(Config.By.Count > 0 ? Config.By : Config.Without);
+            labels.Remove(PlainSeries.MetricName);
+            labels.Sort(string.CompareOrdinal);
+            name += ":" + Config.IntervalText;
+            name += labels.Count == 0 ? ""
+                : (Config.By.Count > 0 ? "_by_" : "_without_") + string.Join('_', labels);
+            name += "_" + output;
+        }
+        return group.With(PlainSeries.MetricName, name).Text;
+    }
+
+    private static bool Contains(IReadOnlyList<string> names, string name)
+    {
+        foreach (var candidate in names)
+        {
+            if (candidate == name)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}

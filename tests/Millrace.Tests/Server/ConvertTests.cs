@@ -1,0 +1,213 @@
+using Millrace.Aggregation;
+using Millrace.Configuration;
+using Millrace.Delivery;
+using Millrace.Server.Commands;
+
+namespace Millrace.Tests.Server;
+
+public sealed class ConvertTests : IDisposable
+{
+    private const string Rules = """
+        # a comment
+        - match: '{__name__=~"http_.+"}'
+          interval: 1m
+          dedup_interval: 30s
+          without: [pod, instance]
+          outputs: [total, stddev, "quantiles(0.5, 0.9)"]
+          input_relabel_configs:
+          - if: ['{a="b"}', "{c=\"it's\"}"]
+            action: drop
+            source_labels: [x]
+        - interval: 5m
+          outputs: [histogram_bucket]
+        - {name: peaks, interval: 30s, by: [job], outputs: [max], flush_on_shutdown: yes, drop_input_labels: []}
+        """;
+
+    private readonly CommandRun _run = new();
+
+    public void Dispose() => _run.Dispose();
+
+    private async Task<MillraceConfig> ConvertAsync(params string[] args)
+    {
+        (await _run.RunAsync(["convert", .. args])).ShouldBe(ExitCode.Ok, _run.Error + _run.Output);
+        _run.Error.ShouldBeEmpty();
+        var result = ConfigLoader.Load("converted.yml", _ => null, _ => _run.Output);
+        result.Problems.ShouldBeEmpty(_run.Output);
+        return result.Config!;
+    }
+
+    [Fact]
+    public async Task Rule_files_alone_become_a_configuration_that_loads()
+    {
+        var config = await ConvertAsync("vmagent", _run.File("rules.yml", Rules));
+        config.Aggregation.Rules.Count.ShouldBe(2);
+        var first = config.Aggregation.Rules[0];
+        first.Outputs.ShouldBe(["total"]);
+        first.Without.ShouldBe(["instance", "pod"]);
+        first.IntervalText.ShouldBe("1m");
+        first.InputRelabelConfigs[0].If.ShouldBe(["{a=\"b\"}", "{c=\"it's\"}"]);
+        config.Aggregation.Rules[1].Name.ShouldBe("peaks");
+        config.Aggregation.Rules[1].FlushOnShutdown.ShouldBeTrue();
+        _run.Output.ShouldContain("# Not available in this version: dedup_interval: 30s");
+        _run.Output.ShouldContain("# Not available in this version: outputs: [stddev, quantiles(0.5, 0.9)]");
+        _run.Output.ShouldContain("#   outputs: [histogram_bucket]");
+    }
+
+    [Fact]
+    public async Task Flags_of_the_global_level_become_one_route_and_defaults_of_its_rules()
+    {
+        var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write",
+            "-remoteWrite.url=http://b/write",
+            $"-streamAggr.config={_run.File("rules.yml", Rules)}", "-streamAggr.keepInput",
+                "--streamAggr.dropInput=true",
+            "-streamAggr.dropInputLabels=replica,zone", "-streamAggr.ignoreOldSamples",
+                "-streamAggr.ignoreFirstIntervals", "2",
+            "-streamAggr.enableWindows=false", "-remoteWrite.showURL");
+        var route = config.Routes.ShouldHaveSingleItem();
+        (route.KeepInput, route.DropInput, route.To).ShouldBe((true, true, null));
+        config.Destinations.Select(d => d.Url.ToString()).ShouldBe(["http://a/write", "http://b/write"]);
+        var rule = config.Aggregation.Rules[0];
+        rule.DropInputLabels.ShouldBe(["replica", "zone"]);
+        rule.IgnoreOldSamples.ShouldBeTrue();
+        rule.IgnoreFirstIntervals.ShouldBe(2);
+        rule.Time.ShouldBe(RuleTime.Arrival);
+        config.Aggregation.Rules[1].DropInputLabels.ShouldBeEmpty();
+        _run.Output.ShouldContain("# No counterpart: -remoteWrite.showURL=true");
+    }
+
+    [Fact]
+    public async Task Rules_of_a_URL_get_a_route_to_its_destination()
+    {
+        var relabeling = _run.File("relabel.yml", "- {source_labels: [a], target_label: b}\n");
+        var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write,http://b/write",
+            $"-remoteWrite.streamAggr.config=,{_run.File("rules.yml", Rules)}",
+                "-remoteWrite.streamAggr.keepInput=false,true",
+            "-remoteWrite.streamAggr.dropInputLabels=,x^^y", $"-remoteWrite.urlRelabelConfig={relabeling}");
+        config.AllMatchingRoutes.ShouldBeTrue();
+        config.Routes.Select(r => (r.Name, r.Aggregate, r.KeepInput)).ShouldBe(
+            [("storage-1", false, false), ("storage-2", true, true)]);
+        config.Routes[1].AggregateRules.ShouldBe(["storage-2-rule-0", "peaks"]);
+        config.Routes[1].To.ShouldBe(["storage-2"]);
+        // Aggregation comes behind the URL's relabeling, so that moves into the route.
+        config.Routes[1].RelabelConfigs.Count.ShouldBe(1);
+        config.Destinations[0].RelabelConfigs.Count.ShouldBe(1);
+        config.Destinations[1].RelabelConfigs.ShouldBeEmpty();
+        config.Aggregation.Rules[0].DropInputLabels.ShouldBe(["x", "y"]);
+    }
+
+    [Fact]
+    public async Task Flags_of_delivery_become_keys_of_the_destination()
+    {
+        var flags = _run.File("flags.sh", """
+            # how it was started
+            /usr/bin/vmagent-prod -remoteWrite.url='http://a/write?x=1' \
+              -remoteWrite.headers='X-Scope-OrgID: a,b^^X-Two:2' -remoteWrite.bearerToken=geheim \
+              -remoteWrite.sendTimeout=30s -remoteWrite.retryMinInterval=2s -remoteWrite.retryMaxInterval=1d \
+              -remoteWrite.maxDiskUsagePerURL=10GB -remoteWrite.flushInterval=500ms -remoteWrite.maxRowsPerBlock=5000 \
+              -remoteWrite.forceVMProto -remoteWrite.label=price='5$' -remoteWrite.tmpDataPath=/var/lib/x \
+              -httpListenAddr=:8429 -loggerLevel=WARN -loggerFormat=json -maxInsertRequestSize=16MB \
+              -maxLabelsPerTimeseries=0 -maxLabelValueLen=1KiB -remoteWrite.oauth2.clientSecret=geheim2
+
+            """);
+        var config = await ConvertAsync("vmagent", flags);
+        var destination = config.Destinations.ShouldHaveSingleItem();
+        destination.Url.ShouldBe(new Uri("http://a/write?x=1"));
+        destination.Headers.ShouldBe(new Dictionary<string, string>
+        {
+            ["X-Scope-OrgID"] = "a,b",
+            ["X-Two"] = "2",
+            ["Authorization"] = "Bearer geheim",
+        }, ignoreOrder: true);
+        destination.SendTimeout.ShouldBe(TimeSpan.FromSeconds(30));
+        destination.RetryMinInterval.ShouldBe(TimeSpan.FromSeconds(2));
+        destination.RetryMaxInterval.ShouldBe(TimeSpan.FromDays(1));
+        destination.QueueMaxBytes.ShouldBe(10_000_000_000);
+        destination.FlushInterval.ShouldBe(TimeSpan.FromMilliseconds(500));
+        destination.MaxSamplesPerBlock.ShouldBe(5000);
+        destination.Protocol.ShouldBe(RemoteWriteProtocol.VictoriaMetrics);
+        destination.RelabelConfigs.ShouldHaveSingleItem().Replacement.ShouldBe("5$$");
+        config.Server.ShouldBe(new ServerConfig { Listen = "0.0.0.0:8429", LogLevel = "warn", LogFormat = "json" });
+        config.Ingest.MaxRequestBytes.ShouldBe(16_000_000);
+        config.Ingest.MaxLabelValueBytes.ShouldBe(1024);
+        config.Log.Path.ShouldBe("/var/lib/x");
+        _run.Output.ShouldNotContain("geheim2");
+    }
+
+    [Fact]
+    public async Task Global_relabeling_is_taken_over_with_a_note_where_it_differs()
+    {
+        var file = _run.File("relabel.yml", """
+            - {action: hashmod, source_labels: [pod], modulus: 10, target_label: shard}
+            - {action: labelmap, regex: 'x_(.+)'}
+            """);
+        var config = await ConvertAsync("vmagent", "--", $"-remoteWrite.relabelConfig={file}");
+        config.RelabelConfigs.Select(r => r.Action).ShouldBe(["hashmod", "labelmap"]);
+        _run.Output.ShouldContain("MD5");
+    }
+
+    [Fact]
+    public async Task A_result_that_does_not_load_is_told_and_answers_2()
+    {
+        var rules = _run.File("rules.yml", "- {interval: 1d, outputs: [max]}\n");
+        (await _run.RunAsync("convert", "vmagent", rules, "--", "-remoteWrite.url=nowhere")).ShouldBe(ExitCode.Usage);
+        _run.Output.ShouldContain("url: nowhere");
+        _run.Error.ShouldContain("does not load yet");
+        _run.Error.ShouldContain("\"nowhere\"");
+    }
+
+    [Theory]
+    [InlineData("vmagent")]
+    [InlineData("stream-metrics-route")]
+    public async Task A_file_that_cannot_be_read_answers_2(string system)
+    {
+        (await _run.RunAsync("convert", system, "/nowhere/rules.yml")).ShouldBe(ExitCode.Usage);
+        _run.Output.ShouldBeEmpty();
+        _run.Error.ShouldContain("\"/nowhere/rules.yml\" cannot be read");
+    }
+
+    [Fact]
+    public async Task Routers_of_stream_metrics_route_become_routes_that_aggregate_nothing()
+    {
+        var config = await ConvertAsync("stream-metrics-route", _run.File("config.yaml", """
+            global:
+              prefix: stream
+            router_rules:
+            - router_name: web front
+              upstreams:
+                upstream_type: remotewriter
+                upstream_urls: ["http://a/api/v1/write"]
+              hash_labels: {mode: 1}
+              metric_relabel_configs:
+              - source_labels: [job]
+                regex: web|front
+                action: keep
+            - router_name: sharded
+              upstreams:
+                upstream_type: remotewriter
+                upstream_urls: ["http://b/", "http://c/"]
+              hash_labels: {mode: 100, labels: [stream_task_id]}
+            - router_name: queue
+              upstreams:
+                upstream_type: kafka
+                kafka_config: {broker_list: "k:9092", topic: metrics, basicauth: {username: u, password: geheim}}
+            """));
+        config.AllMatchingRoutes.ShouldBeTrue();
+        var route = config.Routes.ShouldHaveSingleItem();
+        (route.Name, route.Aggregate).ShouldBe(("web-front", false));
+        route.To.ShouldBe(["web-front"]);
+        route.RelabelConfigs.ShouldHaveSingleItem().Regex.ShouldBe("web|front");
+        config.Destinations.ShouldHaveSingleItem().SendTimeout.ShouldBe(TimeSpan.FromSeconds(5));
+        _run.Output.ShouldContain("#     tasks: {count: 100, label: stream_task_id}");
+        _run.Output.ShouldContain("#     placement: stream-metrics-route");
+        _run.Output.ShouldContain("#     broker_list: ...");
+        _run.Output.ShouldNotContain("geheim");
+    }
+
+    [Fact]
+    public async Task An_unknown_key_of_stream_metrics_route_is_a_problem_as_it_was_there()
+    {
+        var file = _run.File("config.yaml", "router_rules:\n- {router_nam: a}\n");
+        (await _run.RunAsync("convert", "stream-metrics-route", file)).ShouldBe(ExitCode.Usage);
+        _run.Error.ShouldContain("config.yaml:2: router_rules[0].router_nam: unknown key");
+    }
+}
