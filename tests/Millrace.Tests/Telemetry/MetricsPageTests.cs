@@ -130,8 +130,8 @@ public sealed partial class MetricsPageTests : IDisposable
         });
         var text = File.ReadAllText(Path.Combine(Peers.RepositoryRoot(), "docs", "metrics.md"));
         var documented = Row().Matches(text).Select(row =>
-            $"{row.Groups[1].Value} {row.Groups[2].Value} {row.Groups[3].Value.Replace("`", "", StringComparison.Ordinal)}"
-                .TrimEnd());
+            $"{row.Groups[1].Value} {row.Groups[2].Value} {row.Groups[3].Value}"
+                .Replace("`", "", StringComparison.Ordinal).TrimEnd());
         documented.Order(StringComparer.Ordinal).ShouldBe(actual.Order(StringComparer.Ordinal));
     }
 
@@ -153,7 +153,9 @@ public sealed partial class MetricsPageTests : IDisposable
         exitCode.ShouldBe(0);
     }
 
-    /// <summary>Three counters that rules take, a gauge that none takes, and one sample for each reason to drop.</summary>
+    /// <summary>
+    /// Three counters that rules take, a gauge that none takes, and one sample for each reason to drop.
+    /// </summary>
     private void Send(int i) => _gateway.Push($$"""
         http_requests_total{job="a",pod="1"} {{i}} NOW
         http_requests_total{job="a",pod="2"} {{i}} NOW
