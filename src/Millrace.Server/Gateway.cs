@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -230,6 +231,7 @@ internal sealed partial class Gateway : IDisposable
             options.UnsafePreferInlineScheduling = true;
             options.MaxReadBufferSize = 4 << 20;
         });
+        builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(new ReceiveBuffers());
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(options =>
         {

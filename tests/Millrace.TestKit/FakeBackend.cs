@@ -122,7 +122,8 @@ internal sealed class FakeBackend(BackendKind kind, int seed = 1)
         }
         var seen = fault?.Result ?? answer;
         Requests.Add(new ReceivedRequest(
-            Requests.Count, sending.Lane, sending.Protocol, sending.Body.ToArray(), sending.SampleCount, seen, committed));
+            Requests.Count, sending.Lane, sending.Protocol, sending.Body.ToArray(), sending.SampleCount, seen,
+            committed));
         return (seen, LatencyMs + (fault?.DelayMs ?? 0));
     }
 

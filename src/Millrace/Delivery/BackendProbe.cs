@@ -28,7 +28,9 @@ internal static class BackendProbe
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    /// <summary>Where the flags of the server stand; null when the write address does not look like a VictoriaMetrics.</summary>
+    /// <summary>
+    /// Where the flags of the server stand; null when the write address does not look like a VictoriaMetrics.
+    /// </summary>
     public static Uri? FlagsUrl(Uri writeUrl)
     {
         foreach (var path in WritePaths)
@@ -103,8 +105,8 @@ internal static class BackendProbe
     /// <summary>What to tell the operator; null when all is well or nothing is known.</summary>
     public static string? Warning(string destination, RepeatHandling handling) =>
         handling == RepeatHandling.KeepsRepeats
-            ? $"Destination '{destination}' is a VictoriaMetrics with -dedup.minScrapeInterval=0: a block that must be sent "
-                + "twice (answer lost, crash) is stored twice, and count_over_time and sum_over_time show it. Start it with "
-                + "-dedup.minScrapeInterval=1ms."
+            ? $"Destination '{destination}' is a VictoriaMetrics with -dedup.minScrapeInterval=0: a block that must be "
+                + "sent twice (answer lost, crash) is stored twice, and count_over_time and sum_over_time show it. "
+                + "Start it with -dedup.minScrapeInterval=1ms."
             : null;
 }

@@ -9,13 +9,14 @@ internal readonly record struct EditedBlock(
     byte[] Bytes, int SampleCount, long MinTimestampMs, long MaxTimestampMs);
 
 /// <summary>
-/// Takes canonical blocks apart when a backend refuses them: in halves by series, or without the samples outside a span.
-/// Equal input gives equal bytes. Cold: a refused block is the exception.
+/// Takes canonical blocks apart when a backend refuses them: in halves by series, or without the samples outside a
+/// span. Equal input gives equal bytes. Cold: a refused block is the exception.
 /// </summary>
 internal static class BlockEditor
 {
     /// <summary>
-    /// In two by series, or by time when there is only one; false when a single sample is left, or the block is damaged.
+    /// In two by series, or by time when there is only one; false when a single sample is left, or the block is
+    /// damaged.
     /// </summary>
     public static bool TrySplit(ReadOnlySpan<byte> canonical, out EditedBlock first, out EditedBlock second)
     {
@@ -48,7 +49,9 @@ internal static class BlockEditor
         return true;
     }
 
-    /// <summary>Without the samples outside a span, both ends of which belong to it; false when the block is damaged.</summary>
+    /// <summary>
+    /// Without the samples outside a span, both ends of which belong to it; false when the block is damaged.
+    /// </summary>
     public static bool TryTrim(ReadOnlySpan<byte> canonical, long keepFromMs, long keepToMs, out EditedBlock rest)
     {
         rest = default;

@@ -3,7 +3,9 @@ using Millrace.Protocols.RemoteWrite;
 
 namespace Millrace.Delivery;
 
-/// <summary>What goes on the wire, made from a canonical block: equal blocks give equal bytes. For one caller at a time.</summary>
+/// <summary>
+/// What goes on the wire, made from a canonical block: equal blocks give equal bytes. For one caller at a time.
+/// </summary>
 internal sealed class BlockEncoding(Func<string, MetricMetadata?>? metadataOf)
 {
     private readonly RemoteWriteTranscoder _transcoder = new();

@@ -4,8 +4,8 @@ using Millrace.Log;
 namespace Millrace.Delivery;
 
 /// <summary>
-/// Blocks that a backend refused for good: kept to be looked at and replayed, bounded, the oldest goes. They were counted as
-/// parked when they came and stay so.
+/// Blocks that a backend refused for good: kept to be looked at and replayed, bounded, the oldest goes. They were
+/// counted as parked when they came and stay so.
 /// </summary>
 internal sealed class DeadLetters : IDisposable
 {
@@ -43,7 +43,8 @@ internal sealed class DeadLetters : IDisposable
     {
         var letter = new StoredBlock(part, _inputLogId, refusal, answer.StatusCode, answer.Body ?? "", lostSamples);
         letter.WriteHead(_head);
-        if (_log.Append(letter.RecordHeader(nowMs), _head.Written.Span, part.Bytes.Span, out _) != AppendOutcome.Written)
+        var header = letter.RecordHeader(nowMs);
+        if (_log.Append(header, _head.Written.Span, part.Bytes.Span, out _) != AppendOutcome.Written)
         {
             return false;
         }

@@ -1,16 +1,17 @@
+using System.Buffers;
 using Millrace.Protocols.Compression;
 
 namespace Millrace.Delivery;
 
 /// <summary>
-/// A backend as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides by the
-/// answers what becomes of them. Passive: no thread, no timer, no clock of its own; its pump (or
-/// a simulation) drives it with <see cref="TryTakeDue"/> and <see cref="Complete"/>.
+/// A backend as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides by
+/// the answers what becomes of them. Passive: no thread, no timer, no clock of its own; its pump (or a simulation)
+/// drives it with <see cref="TryTakeDue"/> and <see cref="Complete"/>.
 /// </summary>
 /// <remarks>
 /// <para><b>Order.</b> A lane has one block under way, and within it one request. Everything a refusal leads to
-/// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes have
-/// a request out at once varies; which series are in which lane does not.</para>
+/// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes
+/// have a request out at once varies; which series are in which lane does not.</para>
 /// <para><b>Ledger.</b> Samples are queued once, and leave once: delivered, parked, or dropped for a reason. A part's
 /// samples are counted with its answer; the position moves, on disk, when the whole block is accounted for.</para>
 /// <para><b>Crash.</b> A block is marked on disk before it is first sent, so the next process knows which one may be in
@@ -18,7 +19,9 @@ namespace Millrace.Delivery;
 /// </remarks>
 internal sealed class Destination : IDisposable
 {
-    /// <summary>After so many failures in a row the backend is taken to be down, and its first answer wakes all lanes.</summary>
+    /// <summary>
+    /// After so many failures in a row the backend is taken to be down, and its first answer wakes all lanes.
+    /// </summary>
     private const int FailuresWhenDown = 3;
 
     private const double RetryJitter = 0.1;
@@ -58,7 +61,9 @@ internal sealed class Destination : IDisposable
     /// <summary>With the number of lanes that is in force, see <see cref="Lanes"/>.</summary>
     public DestinationConfig Config => _config;
 
-    /// <summary>As fixed when the destination's folder was made; a change in the configuration needs a new folder.</summary>
+    /// <summary>
+    /// As fixed when the destination's folder was made; a change in the configuration needs a new folder.
+    /// </summary>
     public int Lanes => _queue.Lanes;
 
     public DestinationCounters Counters { get; } = new();
@@ -79,7 +84,9 @@ internal sealed class Destination : IDisposable
 
     public long OutputsNeededFromLsn() => _queue.OutputsNeededFromLsn;
 
-    /// <summary>Highest record of the feeding log that we hold a position in: it must not give out LSNs below it again.</summary>
+    /// <summary>
+    /// Highest record of the feeding log that we hold a position in: it must not give out LSNs below it again.
+    /// </summary>
     public long HighestLsn(Feed feed) => Locked(() => _queue.HighestLsn(feed));
 
     /// <summary>Takes a block over. Never waits for the backend; on a full memory it writes to disk.</summary>
@@ -97,8 +104,8 @@ internal sealed class Destination : IDisposable
     }
 
     /// <summary>
-    /// The feeding log holds nothing for this lane up to here that was not offered. Without this call a lane that gets no
-    /// samples would pin the log.
+    /// The feeding log holds nothing for this lane up to here that was not offered. Without this call a lane that gets
+    /// no samples would pin the log.
     /// </summary>
     public void Passed(Feed feed, int lane, LogPosition upTo)
     {
@@ -121,7 +128,8 @@ internal sealed class Destination : IDisposable
     }
 
     /// <summary>
-    /// A request to be made now, if there is one. The caller returns it to <see cref="Complete"/>. For one caller at a time.
+    /// A request to be made now, if there is one. The caller returns it to <see cref="Complete"/>. For one caller at a
+    /// time.
     /// </summary>
     public bool TryTakeDue(long nowMs, out Sending sending)
     {
@@ -170,7 +178,7 @@ internal sealed class Destination : IDisposable
             if (block is null || !block.IsOut || block.Parts.Peek() != sending.Part)
             {
                 throw new InvalidOperationException(
-                    $"Lane {sending.Lane} of destination '{Name}' was told an answer to a request that it has not made.");
+                    $"Lane {sending.Lane} of destination '{Name}' was told an answer to a request it has not made.");
             }
             var latencyMs = Math.Max(0, nowMs - sending.StartedAtMs);
             _requestsOut--;
@@ -181,6 +189,7 @@ internal sealed class Destination : IDisposable
             if (block.Parts.Count == 0)
             {
                 FinishLocked(sending.Lane);
+                ReturnBytes(block, result);
             }
         }
     }
@@ -211,8 +220,8 @@ internal sealed class Destination : IDisposable
     }
 
     /// <summary>
-    /// Brings spill, dead letters and cursors to disk and then lets the logs go as far as that allows. Called every second
-    /// or so, by one thread.
+    /// Brings spill, dead letters and cursors to disk and then lets the logs go as far as that allows. Called every
+    /// second or so, by one thread.
     /// </summary>
     /// <returns>False when a disk failed; the logs keep what they have.</returns>
     public bool Sync()
@@ -504,6 +513,7 @@ internal sealed class Destination : IDisposable
         _concurrency.Failed(nowMs);
         _failuresInRow++;
         block.Failures++;
+        block.WasRetried = true;
         var (minMs, maxMs) = (_config.RetryMinInterval.TotalMilliseconds, _config.RetryMaxInterval.TotalMilliseconds);
         maxMs = Math.Max(minMs, maxMs);
         if (result.RetryAfter is { } asked)
@@ -577,9 +587,22 @@ internal sealed class Destination : IDisposable
         _queue.Finish(lane);
     }
 
+    private static void ReturnBytes(BlockUnderWay block, in SendResult result)
+    {
+        var whole = block.Queued.Block;
+        if (whole.RentedBytes is { } rented && IsSuccess(result) && !block.WasRetried && !block.IsSplit)
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private static bool IsSuccess(in SendResult result) =>
+        result.Outcome == SendOutcome.Answered && result.StatusCode is >= 200 and < 300;
+
     private static BlockPart PartOf(BlockPart whole, in EditedBlock edited) => new(whole.Block with
     {
         Bytes = edited.Bytes,
+        RentedBytes = null,
         SampleCount = edited.SampleCount,
         MinTimestampMs = edited.MinTimestampMs,
         MaxTimestampMs = edited.MaxTimestampMs,

@@ -41,7 +41,8 @@ internal sealed class DestinationCounters
     public const int DropReasons = 9;
 
     /// <summary>Upper bounds of the latency histogram; the last bucket has none.</summary>
-    public static readonly long[] LatencyBoundsMs = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000];
+    public static readonly long[] LatencyBoundsMs =
+        [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000];
 
     private readonly long[] _dropped = new long[DropReasons];
     private readonly long[] _statuses = new long[1_000];

@@ -5,14 +5,16 @@ using Microsoft.Extensions.Logging;
 namespace Millrace.Delivery;
 
 /// <summary>
-/// Drives a destination: makes the requests that are due, tells it the answers, and brings its files to disk every second.
-/// All decisions are the destination's.
+/// Drives a destination: makes the requests that are due, tells it the answers, and brings its files to disk every
+/// second. All decisions are the destination's.
 /// </summary>
 internal sealed partial class DestinationPump : IDisposable
 {
     private static readonly TimeSpan SyncInterval = TimeSpan.FromSeconds(1);
 
-    /// <summary>After the stop answers are waited for so long; a request without one will be possibly repeated.</summary>
+    /// <summary>
+    /// After the stop answers are waited for so long; a request without one will be possibly repeated.
+    /// </summary>
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(5);
 
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(30);
@@ -46,7 +48,9 @@ internal sealed partial class DestinationPump : IDisposable
         destination.BlockOffered = Wake;
     }
 
-    /// <summary>The clock at the start and monotonic time since: retries do not hang on a clock that is set back.</summary>
+    /// <summary>
+    /// The clock at the start and monotonic time since: retries do not hang on a clock that is set back.
+    /// </summary>
     private long NowMs => _startMs + (long)_time.GetElapsedTime(_startedAt).TotalMilliseconds;
 
     /// <summary>Until <paramref name="stop"/>; then what is out may still be answered for a few seconds.</summary>
@@ -203,12 +207,14 @@ internal sealed partial class DestinationPump : IDisposable
     private static partial class Log
     {
         [LoggerMessage(1, LogLevel.Warning,
-            "Destination '{Destination}' at {Url} did not take a block: {What}. It said: {Text} ({Suppressed} more since the last line.)")]
+            "Destination '{Destination}' at {Url} did not take a block: {What}. It said: {Text} "
+            + "({Suppressed} more since the last line.)")]
         public static partial void SendFailed(
             ILogger logger, string destination, string url, string what, string text, int suppressed);
 
         [LoggerMessage(2, LogLevel.Warning,
-            "Destination '{Destination}' refused {Blocks} blocks for good with status {Status}; they are in its dead letters. It said: {Text} ({Suppressed} more since the last line.)")]
+            "Destination '{Destination}' refused {Blocks} blocks for good with status {Status}; they are in its "
+            + "dead letters. It said: {Text} ({Suppressed} more since the last line.)")]
         public static partial void Parked(
             ILogger logger, string destination, long blocks, int status, string text, int suppressed);
 

@@ -38,14 +38,15 @@ internal sealed record DestinationEnvironment
 /// Knows nothing of requests. Not thread-safe: <see cref="Destination"/> calls it under its lock.
 /// </summary>
 /// <remarks>
-/// <para><b>Raw blocks</b> live in memory only, until memory is full. Then all of them, those under way included, are written to
-/// the spill in their order, and so is every new one until the spill has been read empty. So a lane's spill always
-/// reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which the input log
-/// must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory when they are
-/// spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
+/// <para><b>Raw blocks</b> live in memory only, until memory is full. Then all of them, those under way included, are
+/// written to the spill in their order, and so is every new one until the spill has been read empty. So a lane's spill
+/// always reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which the input
+/// log must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory when they
+/// are spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
 /// <para><b>Output blocks</b> are in the output log already: when memory is full they are just not kept.</para>
-/// <para><b>A block under way</b> is marked before it is first sent, and its lane has no other. After a crash the marked
-/// block is the one that may be repeated: found in the spill or the output log it is the same bytes anyway, else
+/// <para><b>A block under way</b> is marked before it is first sent, and its lane has no other. After a crash the
+/// marked block is the one that may be repeated: found in the spill or the output log it is the same bytes anyway,
+/// else
 /// <see cref="RawSealAt"/> says where the rebuilt block must end to be the same bytes.</para>
 /// </remarks>
 internal sealed class DestinationQueue : IDisposable
@@ -138,7 +139,9 @@ internal sealed class DestinationQueue : IDisposable
 
     public LogPosition OutputsResumeAt(int lane) => Of(Feed.Outputs, lane).ResumeAt;
 
-    /// <summary>As of the last <see cref="PublishNeeded"/>: what is released must survive power loss elsewhere first.</summary>
+    /// <summary>
+    /// As of the last <see cref="PublishNeeded"/>: what is released must survive power loss elsewhere first.
+    /// </summary>
     public long RawNeededFromLsn => Volatile.Read(ref _rawNeededFromLsn);
 
     public long OutputsNeededFromLsn => Volatile.Read(ref _outputsNeededFromLsn);
@@ -173,14 +176,16 @@ internal sealed class DestinationQueue : IDisposable
         return true;
     }
 
-    /// <summary>More waits on disk, or is kept in the output log by what waits, than the configuration allows.</summary>
+    /// <summary>
+    /// More waits on disk, or is kept in the output log by what waits, than the configuration allows.
+    /// </summary>
     public bool IsOverBound(Feed feed) =>
         _storedBytes[(int)feed] > _config.QueueMaxBytes
         || (feed == Feed.Outputs && PinnedBytes() > _config.QueueMaxBytes);
 
     /// <summary>
-    /// The lane with the oldest stored block of the feed, and whether it is the one under way: as a rule it is, being tried
-    /// again and again, and left alone it would pin all that came after it.
+    /// The lane with the oldest stored block of the feed, and whether it is the one under way: as a rule it is, being
+    /// tried again and again, and left alone it would pin all that came after it.
     /// </summary>
     /// <param name="isOut">
     /// The lane's request is out: its block is left to the answer, and those behind it too while there are others.
@@ -237,7 +242,9 @@ internal sealed class DestinationQueue : IDisposable
 
     public bool HasWork(int lane) => Of(Feed.Raw, lane).HasWork || Of(Feed.Outputs, lane).HasWork;
 
-    /// <summary>The next block of the lane, which is under way from now on; null when there is none or it must be read on.</summary>
+    /// <summary>
+    /// The next block of the lane, which is under way from now on; null when there is none or it must be read on.
+    /// </summary>
     public QueuedBlock? TryTake(int lane, long nowMs)
     {
         for (var turn = 1; turn <= Feeds; turn++)

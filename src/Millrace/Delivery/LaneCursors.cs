@@ -8,9 +8,9 @@ namespace Millrace.Delivery;
 /// against the death of the process as soon as a method returns.
 /// </summary>
 /// <remarks>
-/// Three files, because positions mean something in their own log only, and a file empties itself when its log is another
-/// one: <c>input.cursors</c> (raw blocks, input log), <c>outputs.cursors</c> (output log), <c>spill.cursors</c> (the
-/// destination's own spill, and the ledger). Slots:
+/// Three files, because positions mean something in their own log only, and a file empties itself when its log is
+/// another one: <c>input.cursors</c> (raw blocks, input log), <c>outputs.cursors</c> (output log),
+/// <c>spill.cursors</c> (the destination's own spill, and the ledger). Slots:
 /// <code>
 /// input, outputs   0: (1, lanes, 0)    per lane: (done LSN, done index, 0), then per lane:
 ///                  (LSN, index of the block under way, 1 if parts of it were sent one by one)
@@ -35,7 +35,8 @@ internal sealed class LaneCursors : IDisposable
     private readonly CursorFile _spill;
 
     public LaneCursors(
-        string folder, int lanes, Guid inputLogId, RecordLog outputLog, RecordLog spill, LogPosition rawStart, IDisk disk)
+        string folder, int lanes, Guid inputLogId, RecordLog outputLog, RecordLog spill, LogPosition rawStart,
+        IDisk disk)
     {
         // The number of lanes is fixed when the folder is made: series keep their lane as long as blocks wait.
         _spill = CursorFile.Open(Path.Combine(folder, "spill.cursors"), SpillSlots(lanes), spill.Id, disk);

@@ -10,7 +10,9 @@ internal sealed class QueuedBlock(SealedBlock block, LogPosition end)
     /// <summary>Its end in the present input or output log; zero for a spilled block of an earlier input log.</summary>
     public LogPosition End { get; } = end;
 
-    /// <summary>Where it stands on disk: its record in the spill, or its place in the output log. Zero: only in memory.</summary>
+    /// <summary>
+    /// Where it stands on disk: its record in the spill, or its place in the output log. Zero: only in memory.
+    /// </summary>
     public LogPosition StoredAt { get; set; }
 
     public long SizeBytes => Block.Bytes.Length;
@@ -57,7 +59,9 @@ internal sealed class LaneFeed(Feed feed)
     /// <summary>The marked block's record in the spill; zero when it was never spilled.</summary>
     public long MarkedSpill { get; private set; }
 
-    /// <summary>Parts of the marked block were sent one by one: a refusal of the whole says nothing about them.</summary>
+    /// <summary>
+    /// Parts of the marked block were sent one by one: a refusal of the whole says nothing about them.
+    /// </summary>
     public bool MarkedAsSplit { get; private set; }
 
     // Blocks dropped behind the one under way: Done follows when that one is done.

@@ -126,7 +126,8 @@ internal sealed class OutputGroupWriter : IDisposable
 
     /// <returns>The block's place in the group: the index of its position.</returns>
     public int AddBlock(
-        string destination, int lane, int sampleCount, long minTimestampMs, long maxTimestampMs, ReadOnlySpan<byte> bytes)
+        string destination, int lane, int sampleCount, long minTimestampMs, long maxTimestampMs,
+        ReadOnlySpan<byte> bytes)
     {
         _payload.Text(destination);
         _payload.UInt16(checked((ushort)lane));

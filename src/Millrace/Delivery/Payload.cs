@@ -63,7 +63,9 @@ internal sealed class PayloadWriter(int initialBytes) : IDisposable
     }
 }
 
-/// <summary>Reads a payload from front to back; past its end everything is zero and <see cref="Failed"/> is set.</summary>
+/// <summary>
+/// Reads a payload from front to back; past its end everything is zero and <see cref="Failed"/> is set.
+/// </summary>
 internal ref struct PayloadReader(ReadOnlyMemory<byte> payload)
 {
     private ReadOnlyMemory<byte> _rest = payload;
@@ -74,7 +76,8 @@ internal ref struct PayloadReader(ReadOnlyMemory<byte> payload)
 
     public byte Byte() => TryTake(1, out var bytes) ? bytes.Span[0] : (byte)0;
 
-    public ushort UInt16() => TryTake(2, out var bytes) ? BinaryPrimitives.ReadUInt16LittleEndian(bytes.Span) : (ushort)0;
+    public ushort UInt16() =>
+        TryTake(2, out var bytes) ? BinaryPrimitives.ReadUInt16LittleEndian(bytes.Span) : (ushort)0;
 
     public int Int32() => TryTake(4, out var bytes) ? BinaryPrimitives.ReadInt32LittleEndian(bytes.Span) : 0;
 

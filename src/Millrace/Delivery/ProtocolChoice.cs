@@ -8,7 +8,9 @@ namespace Millrace.Delivery;
 /// </summary>
 internal sealed class ProtocolChoice(RemoteWriteProtocol configured, bool hasZstd = true)
 {
-    /// <summary>A proven protocol is given up after so many blocks in a row that went through only in the older one.</summary>
+    /// <summary>
+    /// A proven protocol is given up after so many blocks in a row that went through only in the older one.
+    /// </summary>
     private const int StraysForDowngrade = 3;
 
     private readonly WireProtocol[] _newestFirst = (configured, hasZstd) switch
@@ -41,7 +43,8 @@ internal sealed class ProtocolChoice(RemoteWriteProtocol configured, bool hasZst
     public bool IsProvenAt(int step) => IsProven && step == Step;
 
     /// <param name="step">Where the block was taken.</param>
-    /// <param name="downgrade">Why it was not taken in a newer protocol; None when it went through as it started.</param>
+    /// <param name="downgrade">Why it was not taken in a newer protocol; None when it went through as it
+    /// started.</param>
     /// <returns>True when new blocks start with another protocol from now on.</returns>
     public bool Taken(int step, Refusal downgrade)
     {

@@ -50,7 +50,8 @@ internal sealed class RemoteWriteSender : IDisposable
         $"{url.Scheme}://{url.Authority}{url.AbsolutePath}{(url.Query.Length > 0 ? "?…" : "")}";
 
     /// <summary>Never throws for what the network or the backend does.</summary>
-    /// <exception cref="OperationCanceledException">Given up by <paramref name="abandon"/>: nobody knows the answer.</exception>
+    /// <exception cref="OperationCanceledException">Given up by <paramref name="abandon"/>: nobody knows the
+    /// answer.</exception>
     public async Task<SendResult> SendAsync(Sending sending, CancellationToken abandon)
     {
         using var timeout = new CancellationTokenSource(_config.SendTimeout, _time);

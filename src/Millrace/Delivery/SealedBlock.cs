@@ -40,10 +40,18 @@ internal sealed record SealedBlock
 
     public required int Lane { get; init; }
 
-    /// <summary>The last record (and place in it) that the block covers; blocks of a lane and feed come in this order.</summary>
+    /// <summary>
+    /// The last record (and place in it) that the block covers; blocks of a lane and feed come in this order.
+    /// </summary>
     public required LogPosition End { get; init; }
 
     public required ReadOnlyMemory<byte> Bytes { get; init; }
+
+    /// <summary>
+    /// The array of <see cref="Bytes"/> if it was rented. It goes back when the block was delivered at the first attempt,
+    /// which is when nobody else can still hold the bytes; else the collector takes it.
+    /// </summary>
+    public byte[]? RentedBytes { get; init; }
 
     public required int SampleCount { get; init; }
 

@@ -32,6 +32,9 @@ internal sealed class BlockUnderWay(QueuedBlock queued)
     /// <summary>Failed requests in a row.</summary>
     public int Failures { get; set; }
 
+    /// <summary>A request without an answer, or a refused one, may still hold the bytes.</summary>
+    public bool WasRetried { get; set; }
+
     public bool IsOut { get; set; }
 
     public bool IsMarked { get; set; }
@@ -86,5 +89,6 @@ internal sealed class Sending
 /// <summary>What a stopped destination leaves behind; all of it is on disk and goes on with the next start.</summary>
 /// <param name="PendingSamples">Not delivered.</param>
 /// <param name="UnansweredRequests">Sent, no answer seen: these blocks will be possibly repeated.</param>
-/// <param name="IsSafe">False when the spill could not take what was in memory; the input log still has it, if there is one.</param>
+/// <param name="IsSafe">False when the spill could not take what was in memory; the input log still has it, if there
+/// is one.</param>
 internal readonly record struct StopReport(long PendingSamples, int UnansweredRequests, bool IsSafe);

@@ -9,10 +9,10 @@ internal readonly record struct SpillGap(long FromLsn, long ToLsn);
 /// Reads the stored blocks of one feed back into its lanes: the spill (raw) or the output log.
 /// </summary>
 /// <remarks>
-/// One reader serves all lanes. It goes forward until the lane that asked has a block, and gives the others what it meets
-/// as far as they have room. A full lane does not stop it (another lane's backend answers may depend on that): the
-/// place is noted, and the reader goes back there when the lane asks. Lanes that move at about the same pace share one pass;
-/// a lane left far behind costs re-reading, never order.
+/// One reader serves all lanes. It goes forward until the lane that asked has a block, and gives the others what it
+/// meets as far as they have room. A full lane does not stop it (another lane's backend answers may depend on that):
+/// the place is noted, and the reader goes back there when the lane asks. Lanes that move at about the same pace share
+/// one pass; a lane left far behind costs re-reading, never order.
 /// </remarks>
 internal sealed class StoredFeed(
     Feed feed, RecordLog log, string destination, Guid inputLogId, LaneFeed[] lanes) : IDisposable
@@ -46,9 +46,9 @@ internal sealed class StoredFeed(
     }
 
     /// <summary>
-    /// Counts what an earlier process left in the spill. Of what was not synced a power loss may have taken records out of
-    /// the middle. The input log still has those, and with them all that follows: so the spill ends where the first one
-    /// is missing. A gap in what was synced is damage, and what stands behind it is kept.
+    /// Counts what an earlier process left in the spill. Of what was not synced a power loss may have taken records
+    /// out of the middle. The input log still has those, and with them all that follows: so the spill ends where the
+    /// first one is missing. A gap in what was synced is damage, and what stands behind it is kept.
     /// </summary>
     /// <param name="syncedLsn">Records below it were synced.</param>
     /// <param name="gaps">What earlier calls found: records that are not to be read.</param>
@@ -71,7 +71,9 @@ internal sealed class StoredFeed(
         return null;
     }
 
-    /// <summary>Reads on until the lane has a block in memory; false when it took more than one call may read.</summary>
+    /// <summary>
+    /// Reads on until the lane has a block in memory; false when it took more than one call may read.
+    /// </summary>
     /// <param name="hasRoom">Whether a lane other than the asking one may get another block.</param>
     public bool TryRefill(int lane, Predicate<LaneFeed> hasRoom)
     {
@@ -212,7 +214,8 @@ internal sealed class StoredFeed(
         for (var i = 0; i < group.Blocks.Count; i++)
         {
             var output = group.Blocks[i];
-            if (output.Lane >= lanes.Length || !string.Equals(output.Destination, destination, StringComparison.Ordinal))
+            if (output.Lane >= lanes.Length
+                || !string.Equals(output.Destination, destination, StringComparison.Ordinal))
             {
                 continue;
             }

@@ -8,7 +8,9 @@ namespace Millrace.Delivery;
 /// </summary>
 internal sealed class TimeBounds
 {
-    /// <summary>Half of Prometheus' head block, behind its newest sample, which may be a little ahead of our clock.</summary>
+    /// <summary>
+    /// Half of Prometheus' head block, behind its newest sample, which may be a little ahead of our clock.
+    /// </summary>
     private const long StartAgeMs = 59 * 60_000;
 
     /// <summary>Prometheus refuses what is more than 10 minutes ahead.</summary>

@@ -61,8 +61,9 @@ internal readonly record struct SendContext(
 /// <remarks>
 /// The rows follow the measured behaviour of the backends:
 /// <list type="bullet">
-/// <item>Prometheus applies a 1.0 request as a whole: one refused sample rolls back all of it. So a duplicate refusal of
-/// bytes that may have been committed before means that they were; of fresh bytes it says nothing about the others.</item>
+/// <item>Prometheus applies a 1.0 request as a whole: one refused sample rolls back all of it. So a duplicate refusal
+/// of bytes that may have been committed before means that they were; of fresh bytes it says nothing about the
+/// others.</item>
 /// <item>Remote write 2.0 commits the valid part on 4xx and counts it.</item>
 /// <item>Receivers of 1.0 answer 204 to 2.0, having read an empty message: only the counts tell.</item>
 /// <item>A proxy may answer 400 for a moment: once a protocol has worked, 400 speaks of the block.</item>
@@ -140,7 +141,10 @@ internal readonly record struct Verdict(VerdictKind Kind, Refusal Refusal)
         };
     }
 
-    /// <summary>The words of Prometheus, Thanos, Cortex and Mimir. The future comes first: its text also says "out of bounds".</summary>
+    /// <summary>
+    /// The words of Prometheus, Thanos, Cortex and Mimir. The future comes first: its text also says "out of
+    /// bounds".
+    /// </summary>
     public static Refusal Classify(string? body)
     {
         if (Says(body, "future"))

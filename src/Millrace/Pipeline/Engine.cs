@@ -18,6 +18,7 @@ internal sealed class Engine
     private readonly IReadOnlyList<Destination> _destinations;
     private readonly int[] _firstLane;
     private long _bytesInFlight;
+    private int _helps;
     private bool _hasThreads;
 
     // Written by whoever hands over, one at a time; read by others.
@@ -155,7 +156,9 @@ internal sealed class Engine
     }
 
     /// <summary>Hands a record to the workers. The caller holds the lock that fixes the order.</summary>
-    public void HandOver(LogItem item)
+    /// <param name="item">The record.</param>
+    /// <param name="isHelped">The caller will call <see cref="Help"/> when it has let go of the lock.</param>
+    public void HandOver(LogItem item, bool isHelped = false)
     {
         if (item is BatchItem batch)
         {
@@ -168,7 +171,19 @@ internal sealed class Engine
         item.Start(_workers.Length);
         foreach (var worker in _workers)
         {
-            worker.Enqueue(item);
+            worker.Enqueue(item, isHelped);
+        }
+    }
+
+    /// <summary>
+    /// Applies samples that were handed over on the caller's thread. Two callers meet at different workers, mostly.
+    /// </summary>
+    public void Help()
+    {
+        var first = (uint)Interlocked.Increment(ref _helps);
+        for (var i = 0u; i < _workers.Length; i++)
+        {
+            _workers[(first + i) % _workers.Length].Help();
         }
     }
 

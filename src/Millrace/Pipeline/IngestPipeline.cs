@@ -292,13 +292,16 @@ internal sealed class IngestPipeline
             item.IsForLanesOnly = false;
             if (_isLive)
             {
-                _engine.HandOver(item);
+                _engine.HandOver(item, isHelped: true);
             }
             else
             {
                 _engine.ReturnItem(item); // The replayer comes to it.
             }
         }
+        // The samples are in this core's cache, and their sender waits for as long as its share takes: it cannot be
+        // faster than the workers.
+        _engine.Help();
         Interlocked.Increment(ref _acceptedRequests);
         result = new PushResult(PushStatus.Accepted, taken.Written, taken.Refused, taken.Refusal);
         return true;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using Millrace.Delivery;
 using Millrace.Model;
@@ -200,7 +201,10 @@ internal sealed class Lane : ISeriesLabels
 
     private void Seal()
     {
-        var bytes = _builder.Seal(out var summary).ToArray();
+        var block = _builder.Seal(out var summary);
+        // Hundreds of kilobytes, many times a second: fresh memory for each would cost more than filling it.
+        var rented = ArrayPool<byte>.Shared.Rent(block.Length);
+        block.CopyTo(rented);
         var nowMs = _time.GetUtcNow().ToUnixTimeMilliseconds();
         _destination.Offer(
             new SealedBlock
@@ -208,7 +212,8 @@ internal sealed class Lane : ISeriesLabels
                 Feed = Feed.Raw,
                 Lane = _number,
                 End = _end,
-                Bytes = bytes,
+                Bytes = rented.AsMemory(0, block.Length),
+                RentedBytes = rented,
                 SampleCount = summary.Samples + summary.Histograms,
                 MinTimestampMs = summary.MinTimestampMs,
                 MaxTimestampMs = summary.MaxTimestampMs,

@@ -4,11 +4,15 @@ using Millrace.Memory;
 namespace Millrace.Pipeline;
 
 /// <summary>
-/// Owns some tasks and some lanes, and applies to them what the log says, in its order. One thread at a time: its own,
-/// or, in a simulation, the caller's.
+/// Owns some tasks and some lanes, and applies to them what the log says, in its order. One thread at a time: one that
+/// just handed over samples (<see cref="Help"/>), which finds them in its cache and need not wake anybody; the worker's
+/// own; or, in a simulation, the caller's.
 /// </summary>
 internal sealed class Worker
 {
+    /// <summary>Records that one call of <see cref="Help"/> applies, besides the first.</summary>
+    private const int MaxHelped = 8;
+
     private readonly int _index;
     private readonly int _workerCount;
     private readonly Engine _engine;
@@ -24,8 +28,9 @@ internal sealed class Worker
     private long _appliedLsn;
 
     // Side of the queue.
-    private readonly object _signal = new(); // covers _queue and _isStopping
+    private readonly object _signal = new(); // covers _queue, _isApplying and _isStopping
     private readonly Queue<LogItem> _queue = new();
+    private bool _isApplying; // by whoever set it: only they touch the state
     private bool _isStopping;
     private Thread? _thread;
 
@@ -73,7 +78,9 @@ internal sealed class Worker
         _thread.Start();
     }
 
-    public void Enqueue(LogItem item)
+    /// <param name="item">Behind those of before.</param>
+    /// <param name="isHelped">The caller will <see cref="Help"/>: the worker's own thread need not wake up.</param>
+    public void Enqueue(LogItem item, bool isHelped)
     {
         if (_thread is null)
         {
@@ -83,9 +90,56 @@ internal sealed class Worker
         lock (_signal)
         {
             _queue.Enqueue(item);
-            if (_queue.Count == 1)
+            if (!isHelped && _queue.Count == 1)
             {
                 Monitor.Pulse(_signal);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Applies what is queued on the caller's thread, unless somebody is at it, who will then come to all of it. Samples
+    /// only, and not without end: the rest is left to the worker's thread.
+    /// </summary>
+    public void Help()
+    {
+        if (_thread is null)
+        {
+            return;
+        }
+        LogItem? item;
+        lock (_signal)
+        {
+            if (_isApplying || !_queue.TryPeek(out item) || item is not BatchItem)
+            {
+                return; // Whoever enqueued something else has woken the thread.
+            }
+            _isApplying = true;
+        }
+        for (var left = MaxHelped; ; left--)
+        {
+            try
+            {
+                ApplyShare(item);
+            }
+            catch (Exception e)
+            {
+                // On the worker's thread it would end the process, too: half a record is applied.
+                Environment.FailFast("A worker failed.", e);
+            }
+            lock (_signal)
+            {
+                _queue.Dequeue();
+                if (left > 0 && _queue.TryPeek(out item) && item is BatchItem)
+                {
+                    continue;
+                }
+                _isApplying = false;
+                if (_queue.Count > 0 || _isStopping)
+                {
+                    Monitor.Pulse(_signal);
+                }
+                return;
             }
         }
     }
@@ -109,20 +163,22 @@ internal sealed class Worker
             LogItem item;
             lock (_signal)
             {
-                while (_queue.Count == 0)
+                while (_isApplying || _queue.Count == 0)
                 {
-                    if (_isStopping)
+                    if (_isStopping && !_isApplying)
                     {
                         return;
                     }
                     Monitor.Wait(_signal);
                 }
+                _isApplying = true;
                 item = _queue.Peek();
             }
             ApplyShare(item);
             lock (_signal)
             {
                 _queue.Dequeue();
+                _isApplying = false;
             }
         }
     }

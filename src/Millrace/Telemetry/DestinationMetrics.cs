@@ -100,7 +100,8 @@ internal static class DestinationMetrics
         page.Gauge("millrace_destination_dead_letter_bytes", "Size on disk of refused blocks kept to be looked at.");
         WriteEach(page, destinations, static reading => reading.Destination.DeadLetters.SizeBytes);
         page.Counter(
-            "millrace_destination_dead_letter_dropped_segments_total", "Segments of dead letters dropped at their bound.");
+            "millrace_destination_dead_letter_dropped_segments_total",
+            "Segments of dead letters dropped at their bound.");
         WriteEach(page, destinations, static reading => reading.Destination.DeadLetters.DroppedSegments);
         page.Gauge("millrace_destination_disk_failed", "1 while the destination's disk does not work.");
         WriteEach(page, destinations, static reading => reading.Destination.DiskFailure is null ? 0 : 1);

@@ -7,7 +7,7 @@ internal static class LabelText
 {
     public static string Of(int number) => number.ToString(CultureInfo.InvariantCulture);
 
-    /// <summary>The upper bound of a bucket, as in Prometheus: <c>10s</c>, <c>1h</c>; <c>more</c> above the last.</summary>
+    /// <summary>The upper bound of a bucket: <c>10s</c>, <c>1h</c>; <c>more</c> above the last.</summary>
     public static string OfBucket(ReadOnlySpan<long> boundsMs, int bucket) =>
         bucket < boundsMs.Length ? Of(boundsMs[bucket]) : "more";
 

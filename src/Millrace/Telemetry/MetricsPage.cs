@@ -131,7 +131,8 @@ internal sealed class MetricsPage
             "Until then no window closes, as senders deliver what they kept while nothing was accepted; 0: never held.",
             _pipeline.ClosesHeldUntilMs / 1e3);
         page.Counter("millrace_pipeline_bases_total", "Bases written.", _pipeline.BasesWritten);
-        page.Counter("millrace_pipeline_base_failures_total", "Bases that could not be written.", _pipeline.BasesFailed);
+        page.Counter(
+            "millrace_pipeline_base_failures_total", "Bases that could not be written.", _pipeline.BasesFailed);
     }
 
     private void WriteSeriesCache(ExpositionWriter page)

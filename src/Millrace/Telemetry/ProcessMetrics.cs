@@ -15,7 +15,8 @@ internal static class ProcessMetrics
         page.Counter(
             "process_cpu_seconds_total", "CPU time, user and system.", Environment.CpuUsage.TotalTime.TotalSeconds);
         page.Gauge("process_resident_memory_bytes", "Resident memory.", Environment.WorkingSet);
-        page.Gauge("process_gc_heap_bytes", "Managed heap after the last collection.", GC.GetGCMemoryInfo().HeapSizeBytes);
+        page.Gauge(
+            "process_gc_heap_bytes", "Managed heap after the last collection.", GC.GetGCMemoryInfo().HeapSizeBytes);
         page.Counter("process_gc_allocated_bytes_total", "Managed bytes allocated.", GC.GetTotalAllocatedBytes());
         page.Counter(
             "process_gc_pause_seconds_total", "Time that collections stopped the process.",

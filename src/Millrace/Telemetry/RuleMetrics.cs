@@ -5,7 +5,7 @@ namespace Millrace.Telemetry;
 /// <summary>What the rules took, refused and gave: the slice Aggregation, rule by rule.</summary>
 internal static class RuleMetrics
 {
-    /// <summary>Bounds of the shown histogram of lags: 127 ms, 255 ms … 70 minutes, each a bound that was counted.</summary>
+    /// <summary>Bounds of the shown histogram of lags: 127 ms, 255 ms … 70 minutes, as they were counted.</summary>
     private const int FirstLagBits = 7;
     private const int LastLagBits = 22;
 

@@ -11,7 +11,9 @@ internal sealed record PipelineReport
 
     public required long StartedAtMs { get; init; }
 
-    /// <summary><c>not_ready</c>, <c>replaying</c>, <c>holding</c> (caught up, closes wait for late senders) or <c>ready</c>.</summary>
+    /// <summary>
+    /// <c>not_ready</c>, <c>replaying</c>, <c>holding</c> (caught up, closes wait for late senders) or <c>ready</c>.
+    /// </summary>
     public required string State { get; init; }
 
     /// <summary>Why it is not ready; null when it is.</summary>
@@ -90,7 +92,7 @@ internal sealed record RuleReport
 
     public long? ClosedThroughMs { get; init; }
 
-    /// <summary>When the next point appears: the end of the next window and the lateness; a second later at most.</summary>
+    /// <summary>When the next point appears: the next window's end and the lateness; a second later at most.</summary>
     public long? NextPointMs { get; init; }
 
     public long Series { get; init; }
@@ -123,7 +125,9 @@ internal sealed record WindowReport(long EndMs, int SampleCount, IReadOnlyList<O
 
 internal sealed record OutputReport(string Series, double Value);
 
-/// <summary>A destination, in <c>/api/v1/status/destinations</c>. Never holds headers, user info or queries of URLs.</summary>
+/// <summary>
+/// A destination, in <c>/api/v1/status/destinations</c>. Never holds headers, user info or queries of URLs.
+/// </summary>
 internal sealed record DestinationReport
 {
     public required string Name { get; init; }

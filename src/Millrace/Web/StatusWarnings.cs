@@ -29,8 +29,8 @@ internal static class StatusWarnings
         if (pipeline.InputLog is { } input && input.SizeBytes > config.MaxBytes * NearlyFull)
         {
             warnings.Add(
-                $"The input log holds {Mebibytes(input.SizeBytes)} of {Mebibytes(config.MaxBytes)} MiB (log.max_bytes): "
-                + "a destination that is behind pins it. At the bound its oldest segment is dropped.");
+                $"The input log holds {Mebibytes(input.SizeBytes)} of {Mebibytes(config.MaxBytes)} MiB "
+                + "(log.max_bytes): a destination that is behind pins it. At the bound its oldest segment is dropped.");
         }
         if (pipeline.DroppedSegments > 0)
         {
@@ -67,7 +67,8 @@ internal static class StatusWarnings
         {
             if (reason == "no_route" && samples > 0)
             {
-                warnings.Add($"{samples} samples matched no route and were dropped. A last route with match '{{}}' takes all.");
+                warnings.Add(
+                    $"{samples} samples matched no route and were dropped. A last route with match '{{}}' takes all.");
             }
         }
     }
@@ -87,7 +88,7 @@ internal static class StatusWarnings
             {
                 warnings.Add(
                     $"Rule \"{rule.Name}\": {rule.AmbiguousResets} samples out of order look like counter resets that "
-                    + "nobody else saw. Do several senders write the same series? Give each a replica label of its own.");
+                    + "nobody else saw. Do several senders write the same series? Give each its own replica label.");
             }
         }
     }
@@ -99,8 +100,9 @@ internal static class StatusWarnings
             var counters = destination.Snapshot();
             if (StatusReporter.StateOf(destination) == "failing")
             {
+                var answer = StatusReporter.AnswerText(destination.LastAnswer!.Value);
                 warnings.Add(
-                    $"Destination \"{destination.Name}\" fails: {StatusReporter.AnswerText(destination.LastAnswer!.Value)}. "
+                    $"Destination \"{destination.Name}\" fails: {answer}. "
                     + $"{counters.Pending} samples wait; they are kept up to queue.max_bytes and queue.max_age.");
             }
             if (destination.DiskFailure is { } failure)

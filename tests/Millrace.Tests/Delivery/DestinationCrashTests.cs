@@ -166,9 +166,10 @@ public sealed class DestinationCrashTests
     }
 
     /// <summary>
-    /// Raw samples come from an input log that can be read again, as the pipeline does it: from where the lane resumes, the
-    /// first block ending where it must. The process is killed at random writes, over and over. Whatever happens:
-    /// nothing is lost, at most one block per lane and crash is repeated, and what is repeated are the same bytes.
+    /// Raw samples come from an input log that can be read again, as the pipeline does it: from where the lane
+    /// resumes, the first block ending where it must. The process is killed at random writes, over and over. Whatever
+    /// happens: nothing is lost, at most one block per lane and crash is repeated, and what is repeated are the same
+    /// bytes.
     /// </summary>
     [Fact]
     public void Nothing_is_lost_and_repeats_are_identical_whenever_the_process_is_killed() =>
@@ -181,11 +182,14 @@ public sealed class DestinationCrashTests
         Prop.ForAll(Gen.Choose(0, int.MaxValue).ToArbitrary(), seed => Run(seed, BackendKind.Prometheus))
             .Check(Config.QuickThrowOnFailure.WithMaxTest(60));
 
-    /// <summary>Power loss may cost more repeats, but nothing that the logs were told to let go of is needed again.</summary>
+    /// <summary>
+    /// Power loss may cost more repeats, but nothing that the logs were told to let go of is needed again.
+    /// </summary>
     [Fact]
     public void Nothing_is_lost_in_a_power_loss_of_what_the_logs_still_have_to_keep() =>
         Prop.ForAll(
-            Gen.Choose(0, int.MaxValue).ToArbitrary(), seed => Run(seed, BackendKind.VictoriaMetricsDedup, powerLoss: true))
+            Gen.Choose(0, int.MaxValue).ToArbitrary(),
+            seed => Run(seed, BackendKind.VictoriaMetricsDedup, powerLoss: true))
             .Check(Config.QuickThrowOnFailure.WithMaxTest(60));
 
     private static void Run(int seed, BackendKind kind, bool powerLoss = false)

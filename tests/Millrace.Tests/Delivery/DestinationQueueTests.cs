@@ -133,7 +133,11 @@ public sealed class DestinationQueueTests
     public void A_dead_backend_pins_no_more_of_the_disk_than_the_bound()
     {
         // The blocks that are tried again and again are the oldest: they go first, or the files behind them would stay.
-        var backend = new FakeBackend(BackendKind.VictoriaMetrics) { FaultRate = 1, ChanceFaults = [BackendFault.Status(500)] };
+        var backend = new FakeBackend(BackendKind.VictoriaMetrics)
+        {
+            FaultRate = 1,
+            ChanceFaults = [BackendFault.Status(500)],
+        };
         using var rig = new DestinationRig(
             DestinationRig.Plain with { QueueMemoryBytes = 1_000, QueueMaxBytes = 1 << 20 }, backend);
         var samples = Enumerable.Range(0, 2_000).Select(i => ($"m{i}", rig.NowMs, (double)i)).ToArray();
@@ -156,7 +160,11 @@ public sealed class DestinationQueueTests
     [Fact]
     public void Outputs_of_others_that_stand_behind_ours_count_as_pinned()
     {
-        var backend = new FakeBackend(BackendKind.VictoriaMetrics) { FaultRate = 1, ChanceFaults = [BackendFault.Status(500)] };
+        var backend = new FakeBackend(BackendKind.VictoriaMetrics)
+        {
+            FaultRate = 1,
+            ChanceFaults = [BackendFault.Status(500)],
+        };
         using var rig = new DestinationRig(DestinationRig.Plain with { QueueMaxBytes = 100_000 }, backend);
         rig.OfferGroup((0, "a", rig.NowMs, 1));
         for (var i = 0; i < 3; i++)
@@ -190,7 +198,11 @@ public sealed class DestinationQueueTests
     [Fact]
     public void Past_the_age_bound_blocks_go_and_are_counted_also_the_one_in_retry()
     {
-        var backend = new FakeBackend(BackendKind.VictoriaMetrics) { FaultRate = 1, ChanceFaults = [BackendFault.Status(500)] };
+        var backend = new FakeBackend(BackendKind.VictoriaMetrics)
+        {
+            FaultRate = 1,
+            ChanceFaults = [BackendFault.Status(500)],
+        };
         using var rig = new DestinationRig(
             DestinationRig.Plain with { QueueMaxAge = TimeSpan.FromHours(1) }, backend);
         rig.OfferRaw(0, 1, ("old", rig.NowMs, 1));
@@ -286,7 +298,8 @@ public sealed class DestinationQueueTests
     [Fact]
     public void What_is_passed_behind_a_waiting_block_counts_when_that_is_done()
     {
-        using var rig = new DestinationRig(DestinationRig.Plain with { Lanes = 1 }, new FakeBackend(BackendKind.VictoriaMetrics));
+        using var rig = new DestinationRig(
+            DestinationRig.Plain with { Lanes = 1 }, new FakeBackend(BackendKind.VictoriaMetrics));
         rig.OfferRaw(0, 5, ("m", rig.NowMs, 1));
         rig.Destination.Passed(Feed.Raw, 0, new LogPosition(9, int.MaxValue));
         rig.Destination.Sync();

@@ -165,7 +165,8 @@ internal sealed class DestinationRig : IDisposable
 
     /// <summary>The process dies as it stands; another one starts on what the disk kept.</summary>
     /// <param name="kind">How it dies.</param>
-    /// <param name="writesWhileOpening">If given, the next one dies too, at so many writes, unless it has opened by then.</param>
+    /// <param name="writesWhileOpening">If given, the next one dies too, at so many writes, unless it has opened by
+    /// then.</param>
     public void Crash(CrashKind kind = CrashKind.Kill, int writesWhileOpening = int.MaxValue)
     {
         _answers.Clear();

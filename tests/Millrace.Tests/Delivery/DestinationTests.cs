@@ -296,7 +296,11 @@ public sealed class DestinationTests
     [Fact]
     public void After_an_outage_the_first_answer_wakes_all_lanes()
     {
-        var backend = new FakeBackend(BackendKind.VictoriaMetrics) { FaultRate = 1, ChanceFaults = [BackendFault.Unreachable] };
+        var backend = new FakeBackend(BackendKind.VictoriaMetrics)
+        {
+            FaultRate = 1,
+            ChanceFaults = [BackendFault.Unreachable],
+        };
         using var rig = new DestinationRig(DestinationRig.Plain, backend);
         for (var lane = 0; lane < 4; lane++)
         {

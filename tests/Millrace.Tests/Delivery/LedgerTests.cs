@@ -7,11 +7,17 @@ namespace Millrace.Tests.Delivery;
 public sealed class LedgerTests
 {
     private static readonly string[] Texts =
-        ["", "out of order sample", "duplicate sample for timestamp", "too old sample", "out of bounds", "far in the future"];
+    [
+        "", "out of order sample", "duplicate sample for timestamp", "too old sample", "out of bounds",
+        "far in the future",
+    ];
 
-    private static readonly int[] Statuses = [200, 204, 301, 400, 400, 400, 404, 409, 413, 415, 422, 429, 500, 503, 504];
+    private static readonly int[] Statuses =
+        [200, 204, 301, 400, 400, 400, 404, 409, 413, 415, 422, 429, 500, 503, 504];
 
-    /// <summary>Whatever a backend answers, the samples are accounted for at every moment, and all leave in the end.</summary>
+    /// <summary>
+    /// Whatever a backend answers, the samples are accounted for at every moment, and all leave in the end.
+    /// </summary>
     [Fact]
     public void Every_sample_is_queued_once_and_leaves_once() =>
         Prop.ForAll(Gen.Choose(0, int.MaxValue).ToArbitrary(), Run).Check(Config.QuickThrowOnFailure.WithMaxTest(100));

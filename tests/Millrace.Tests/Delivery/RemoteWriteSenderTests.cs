@@ -23,8 +23,12 @@ public sealed class RemoteWriteSenderTests
     };
 
     [Theory]
-    [InlineData((int)WireProtocol.PrometheusV1, "application/x-protobuf", "snappy", "X-Prometheus-Remote-Write-Version", "0.1.0")]
-    [InlineData((int)WireProtocol.VictoriaMetrics, "application/x-protobuf", "zstd", "X-VictoriaMetrics-Remote-Write-Version", "1")]
+    [InlineData(
+        (int)WireProtocol.PrometheusV1, "application/x-protobuf", "snappy",
+        "X-Prometheus-Remote-Write-Version", "0.1.0")]
+    [InlineData(
+        (int)WireProtocol.VictoriaMetrics, "application/x-protobuf", "zstd",
+        "X-VictoriaMetrics-Remote-Write-Version", "1")]
     [InlineData(
         (int)WireProtocol.PrometheusV2, "application/x-protobuf; proto=io.prometheus.write.v2.Request", "snappy",
         "X-Prometheus-Remote-Write-Version", "2.0.0")]
@@ -99,7 +103,8 @@ public sealed class RemoteWriteSenderTests
     public async Task A_broken_connection_and_a_timeout_are_results()
     {
         using var broken = SenderOf(_ => throw new HttpRequestException("connection refused"));
-        (await broken.SendAsync(SendingOf(WireProtocol.PrometheusV1), default)).Outcome.ShouldBe(SendOutcome.NetworkError);
+        var refused = await broken.SendAsync(SendingOf(WireProtocol.PrometheusV1), default);
+        refused.Outcome.ShouldBe(SendOutcome.NetworkError);
 
         var clock = new ManualTimeProvider(DateTimeOffset.UnixEpoch);
         using var handler = new FakeHandler(async (_, stop) =>
@@ -133,7 +138,8 @@ public sealed class RemoteWriteSenderTests
         using var handler = new FakeHandler(_ =>
         {
             var number = Interlocked.Increment(ref requests);
-            var response = new HttpResponseMessage(number == 1 ? HttpStatusCode.InternalServerError : HttpStatusCode.OK);
+            var status = number == 1 ? HttpStatusCode.InternalServerError : HttpStatusCode.OK;
+            var response = new HttpResponseMessage(status);
             response.Headers.Add("X-Prometheus-Remote-Write-Samples-Written", "1");
             if (number == 21)
             {

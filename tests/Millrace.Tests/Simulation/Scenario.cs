@@ -110,12 +110,6 @@ internal sealed class Scenario
 
     public int DelaySeed { get; init; }
 
-    /// <summary>
-    /// A hole in a spill that was not synced is not noticed yet: its later blocks say that the earlier ones are safe.
-    /// Until it is, such power losses meet only destinations that do not spill.
-    /// </summary>
-    public bool MayLeaveHoles => Configs[0].Config.Destinations[0].QueueMemoryBytes > 100_000;
-
     /// <summary>Rot takes away what was synced: some checks then say less.</summary>
     public bool MayRot => Faults.BitFlips > 0;
 

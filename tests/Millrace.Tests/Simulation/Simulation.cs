@@ -377,7 +377,7 @@ internal sealed class Simulation
         else if (Happens(_faults.PowerLosses))
         {
             PowerLosses++;
-            Crash(_random.Next(2) == 0 || !_scenario.MayLeaveHoles ? CrashKind.PowerLossPrefix : CrashKind.PowerLossSubset);
+            Crash(_random.Next(2) == 0 ? CrashKind.PowerLossPrefix : CrashKind.PowerLossSubset);
         }
         else if (Happens(_faults.GracefulStops))
         {
