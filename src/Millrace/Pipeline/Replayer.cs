@@ -116,7 +116,9 @@ internal sealed class Replayer
         // What lanes missed of the time before the base went by the configuration of that time.
         var isForLanesOnly = record.Lsn <= _baseLsn;
         var generation = isForLanesOnly ? _engine.GenerationAt(record.Lsn) : _engine.Generation;
-        if (_decoder.Decode(record.Payload.Span, encoding, generation, item.Batch, out _) != DecodeOutcome.Ok)
+        // What is in the log was within the limits of its time; those of today do not apply to it.
+        if (_decoder.Decode(record.Payload.Span, encoding, generation, BodyLimits.None, item.Batch, out _)
+            != DecodeOutcome.Ok)
         {
             LostRecords++;
             _engine.ReturnItem(item);
@@ -125,7 +127,7 @@ internal sealed class Replayer
         item.Lsn = record.Lsn;
         item.ArrivalMs = record.Header.ArrivalMs;
         item.IsForLanesOnly = isForLanesOnly;
-        item.SizeBytes = record.Payload.Length;
+        item.SizeBytes = item.Batch.SizeBytes;
         item.Batch.Stamp(item.ArrivalMs);
         if (IsRepeat(record, item.Batch))
         {
@@ -140,8 +142,8 @@ internal sealed class Replayer
     private bool IsRepeat(in LogRecord record, DecodedBatch batch)
     {
         var header = record.Header;
-        var written = new WrittenCounts(batch.Count, batch.HistogramCount, batch.ExemplarCount);
         return header.RequestHash != default
-            && !_pipeline.Remember(new RememberedRequest(header.RequestHash, header.ArrivalMs, record.Lsn, written));
+            && !_pipeline.Remember(
+                RememberedRequest.Of(header.RequestHash, header.ArrivalMs, record.Lsn, batch));
     }
 }
