@@ -15,6 +15,7 @@ using Millrace.Ingest;
 using Millrace.Log;
 using Millrace.Pipeline;
 using Millrace.Server.Commands;
+using Millrace.Web;
 
 namespace Millrace.Server;
 
@@ -31,6 +32,7 @@ internal sealed partial class Gateway : IDisposable
     private readonly Func<ConfigLoadResult> _reload;
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly IngestCounters _counters = new();
+    private readonly DateTimeOffset _startedAt;
     private readonly CancellationTokenSource _failed = new();
     private readonly ILoggerFactory _logs;
     private readonly ILogger _log;
@@ -40,7 +42,7 @@ internal sealed partial class Gateway : IDisposable
 
     private Gateway(MillraceConfig config, Func<ConfigLoadResult> reload)
     {
-        (_config, _reload) = (config, reload);
+        (_config, _reload, _startedAt) = (config, reload, _time.GetUtcNow());
         _logs = LogSetup.CreateFactory(config.Server);
         _log = _logs.CreateLogger("millrace");
     }
@@ -238,6 +240,15 @@ internal sealed partial class Gateway : IDisposable
         });
         var app = builder.Build();
         new WriteEndpoints(Pipeline.Ingest, _config.Ingest, _counters, NotAccepting).Map(app);
+        new StatusEndpoints(new GatewayState
+        {
+            Pipeline = Pipeline,
+            Config = _config,
+            Ingest = _counters,
+            StartedAt = _startedAt,
+            Time = _time,
+            NotReady = NotAccepting,
+        }).Map(app);
         app.MapMethods("/-/reload", ["GET", "POST"], (RequestDelegate)ReloadAsync);
         return app;
     }

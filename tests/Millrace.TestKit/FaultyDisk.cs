@@ -10,7 +10,7 @@ internal enum CrashKind
     /// <summary>kill −9: what was written stays.</summary>
     Kill,
 
-    /// <summary>As <see cref="Kill"/>, and the last operation, if it is an unsynced write, is torn at any byte.</summary>
+    /// <summary>As <see cref="Kill"/>, and the last operation is torn at any byte if it is a write.</summary>
     TornWrite,
 
     /// <summary>Power loss: a prefix of the unsynced operations stays, and a part of the next one.</summary>

@@ -59,17 +59,17 @@ internal sealed class EventShard : RuleShard
             }
             var slot = samples.Slots[i];
             var booking = Book(window, slot, timeMs, value, samples.StartsMs[i], out var oldValue);
-            if (booking == Booking.Repeat)
+            if (booking != Booking.New)
             {
                 Counters.Repeats++;
-            }
-            if (!_usesSamples || booking == Booking.Repeat)
-            {
+                if (_usesSamples && value != oldValue)
+                {
+                    ResolveConflict(window, _series[slot].Group, oldValue, value, timeMs);
+                }
                 continue;
             }
-            if (booking == Booking.Replaced)
+            if (!_usesSamples)
             {
-                ReplaceSample(window, _series[slot].Group, oldValue, value, timeMs);
                 continue;
             }
             if (!ReferenceEquals(window, acceptedIn))
@@ -206,100 +206,103 @@ internal sealed class EventShard : RuleShard
     {
         ref var run = ref window.Runs[slot];
         var offset = (int)(timeMs - window.StartMs);
+        var startOffset = startMs != 0 && Rule.HasCounters
+            ? RelevantStart(window, slot, in run, offset, startMs - window.StartMs)
+            : SideRun.NoStart;
         oldValue = 0;
-        if (startMs != 0 && Rule.HasCounters)
-        {
-            startMs = RelevantStart(window, slot, in run, timeMs, startMs);
-        }
         if (run.FirstOffset == 0)
         {
             run = new Run(offset, value);
-            if (startMs != 0)
+            if (startOffset != SideRun.NoStart)
             {
-                window.SideRuns.Start(slot, new SideRun { Run = run, StartMs = startMs });
+                window.SideRuns.Start(slot, new SideRun(run, startOffset));
                 run.FirstOffset = Run.InSideTable;
             }
             return Booking.New;
         }
-        if (offset > run.LastOffset && run.FirstOffset > 0 && startMs == 0
+        if (offset > run.LastOffset && run.FirstOffset > 0 && startOffset == SideRun.NoStart
             && (value >= run.LastValue || !Rule.HasCounters))
         {
             run.LastOffset = offset;
             run.LastValue = value;
             return Booking.New;
         }
-        return BookUnusual(window, slot, offset, value, startMs, out oldValue);
+        return BookUnusual(window, slot, offset, value, startOffset, out oldValue);
     }
 
     /// <summary>A decrease, a sample out of order, or a series that has several runs already.</summary>
     private Booking BookUnusual(
-        WindowState window, int slot, int offset, double value, long startMs, out double oldValue)
+        WindowState window, int slot, int offset, double value, long startOffset, out double oldValue)
     {
         ref var run = ref window.Runs[slot];
         oldValue = 0;
         if (run.FirstOffset == Run.InSideTable)
         {
             return window.SideRuns.Add(
-                slot, offset, value, startMs, ref Counters.AmbiguousResets, out oldValue);
+                slot, offset, value, startOffset, ref Counters.AmbiguousResets, out oldValue);
         }
         if (offset < run.LastOffset)
         {
             Counters.OutOfOrder++;
         }
-        if (offset == run.LastOffset || offset == run.FirstOffset)
-        {
-            return Rule.HasCounters
-                ? Runs.Repeat(ref run, offset, value, out oldValue)
-                : RepeatGauge(ref run, offset, value, out oldValue);
-        }
         if (!Rule.HasCounters)
         {
-            if (offset < run.FirstOffset)
-            {
-                run.FirstOffset = offset;
-                run.FirstValue = value;
-            }
-            return Booking.New;
+            return BookGauge(ref run, offset, value, out oldValue);
         }
-        if (offset < run.FirstOffset && value <= run.FirstValue && startMs == 0)
+        if (run.IsEnd(offset))
+        {
+            if (run.TryRepeat(offset, value, out var booking, out oldValue))
+            {
+                return booking;
+            }
+        }
+        else if (offset < run.FirstOffset && value <= run.FirstValue)
         {
             run.FirstOffset = offset;
             run.FirstValue = value;
             return Booking.New;
         }
-        if (offset > run.FirstOffset && offset < run.LastOffset
+        else if (offset > run.FirstOffset && offset < run.LastOffset
             && value >= run.FirstValue && value <= run.LastValue)
         {
             return Booking.New;
         }
-        window.SideRuns.Start(slot, new SideRun { Run = run });
+        window.SideRuns.Start(slot, new SideRun(run, SideRun.NoStart));
         run.FirstOffset = Run.InSideTable;
-        return window.SideRuns.Add(slot, offset, value, startMs, ref Counters.AmbiguousResets, out oldValue);
+        return window.SideRuns.Add(slot, offset, value, startOffset, ref Counters.AmbiguousResets, out oldValue);
     }
 
-    /// <summary>The start timestamp if it can matter: the counter began after the sample before this one.</summary>
-    private long RelevantStart(WindowState window, int slot, in Run run, long timeMs, long startMs)
+    /// <summary>
+    /// The start timestamp if it can matter: the counter began after the sample before this one, as far as is known.
+    /// All times are milliseconds from the window's start.
+    /// </summary>
+    private long RelevantStart(WindowState window, int slot, in Run run, int offset, long startOffset)
     {
-        if (startMs > timeMs)
+        if (startOffset > offset)
         {
-            return 0;
-        }
-        if (run.FirstOffset > 0)
-        {
-            return startMs > window.StartMs + run.LastOffset ? startMs : 0;
+            return SideRun.NoStart;
         }
         if (run.FirstOffset == Run.InSideTable)
         {
-            return startMs > window.StartMs - Rule.IntervalMs ? startMs : 0;
+            return startOffset;
         }
-        ref var series = ref _series[slot];
-        return startMs > (series.HasBase ? series.BaseMs : window.StartMs) ? startMs : 0;
+        long knownOffset = run.LastOffset;
+        if (run.FirstOffset == 0)
+        {
+            // The base to be: the present one, or a sample in a window that is still open.
+            ref var series = ref _series[slot];
+            var baseMs = series.HasBase ? series.BaseMs : Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+            knownOffset = baseMs - window.StartMs;
+        }
+        return startOffset > knownOffset ? startOffset : SideRun.NoStart;
     }
 
-    private static Booking RepeatGauge(ref Run run, int offset, double value, out double oldValue)
+    /// <summary>Without counters a run only tells which times are known: its ends.</summary>
+    private static Booking BookGauge(ref Run run, int offset, double value, out double oldValue)
     {
         oldValue = offset == run.LastOffset ? run.LastValue : run.FirstValue;
-        if (!(value > oldValue))
+        var isKnown = run.IsEnd(offset);
+        if (isKnown && !(value > oldValue))
         {
             return Booking.Repeat;
         }
@@ -307,11 +310,12 @@ internal sealed class EventShard : RuleShard
         {
             run.LastValue = value;
         }
-        if (offset == run.FirstOffset)
+        if (offset <= run.FirstOffset)
         {
+            run.FirstOffset = offset;
             run.FirstValue = value;
         }
-        return Booking.Replaced;
+        return isKnown ? Booking.Replaced : Booking.New;
     }
 
     private void AddSamples(WindowState? window, ShardScratch scratch, int count)
@@ -327,11 +331,19 @@ internal sealed class EventShard : RuleShard
         }
     }
 
-    private static void ReplaceSample(WindowState window, int group, double oldValue, double value, long timeMs)
+    /// <summary>Two values at one time: the larger one stays.</summary>
+    private static void ResolveConflict(WindowState window, int group, double oldValue, double value, long timeMs)
     {
         foreach (var output in window.Outputs)
         {
-            output.Replace(group, oldValue, value, timeMs);
+            if (value > oldValue)
+            {
+                output.Replace(group, oldValue, value, timeMs);
+            }
+            else
+            {
+                output.Lose(group, value);
+            }
         }
     }
 
@@ -393,63 +405,74 @@ internal sealed class EventShard : RuleShard
     private SeriesWindow Finish(WindowState window, int slot, in Run run)
     {
         ref var series = ref _series[slot];
-        var single = new SideRun { Run = run };
+        var single = new SideRun(run, SideRun.NoStart);
         var runs = run.FirstOffset == Run.InSideTable
-            ? System.Runtime.InteropServices.CollectionsMarshal.AsSpan(window.SideRuns[slot])
-            : new Span<SideRun>(ref single);
-        var first = runs[0];
+            ? window.SideRuns[slot]
+            : new ReadOnlySpan<SideRun>(in single);
+        var first = runs[0].Run;
         var last = runs[^1].Run;
-        var firstMs = window.StartMs + first.Run.FirstOffset;
-        var lastMs = window.StartMs + last.LastOffset;
-        var hasBase = series.HasBase && firstMs - series.BaseMs <= Rule.CounterMemoryMs;
-
-        // Within the runs, and from run to run.
-        var increase = first.Run.LastValue - first.Run.FirstValue;
-        for (var i = 1; i < runs.Length; i++)
-        {
-            var before = runs[i - 1].Run;
-            var after = runs[i].Run;
-            var began = runs[i].StartMs > window.StartMs + before.LastOffset;
-            Counters.CounterResets += began || after.FirstValue < before.LastValue ? 1 : 0;
-            increase += began ? after.FirstValue : Runs.Delta(before.LastValue, after.FirstValue);
-            increase += after.LastValue - after.FirstValue;
-        }
-
-        // From the base to the first run, or what a first sample counts.
-        var firstCounts = 0.0;
-        if (hasBase)
-        {
-            var began = first.StartMs > series.BaseMs;
-            Counters.CounterResets += began || first.Run.FirstValue < series.BaseValue ? 1 : 0;
-            increase += began ? first.Run.FirstValue : Runs.Delta(series.BaseValue, first.Run.FirstValue);
-        }
-        else if (CountsFirstSample(firstMs, first.StartMs, window.StartMs))
-        {
-            firstCounts = first.Run.FirstValue;
-        }
-        var sinceMs = hasBase ? series.BaseMs : firstMs;
-        series.HasBase = true;
-        series.BaseMs = lastMs;
-        series.BaseValue = last.LastValue;
-        return new SeriesWindow
+        var finished = new SeriesWindow
         {
             Group = series.Group,
-            Increase = increase + firstCounts,
-            IncreasePrometheus = increase,
-            Rate = lastMs > sinceMs ? increase / ((lastMs - sinceMs) / 1000.0) : double.NaN,
-            FirstMs = firstMs,
-            LastMs = lastMs,
-            FirstValue = first.Run.FirstValue,
+            FirstMs = window.StartMs + first.FirstOffset,
+            LastMs = window.StartMs + last.LastOffset,
+            FirstValue = first.FirstValue,
             LastValue = last.LastValue,
         };
+        if (Rule.HasCounters)
+        {
+            FollowCounter(window, in series, runs, ref finished);
+        }
+        series.HasBase = true;
+        series.BaseMs = finished.LastMs;
+        series.BaseValue = finished.LastValue;
+        return finished;
     }
 
-    private bool CountsFirstSample(long firstMs, long counterStartMs, long windowStartMs) =>
+    /// <summary>
+    /// From the base along the runs. Between two resets a counter gains the difference of the ends, whatever lies
+    /// between; it begins anew at 0. Rounded once, so that it does not show how the runs came to be.
+    /// </summary>
+    private void FollowCounter(
+        WindowState window, in SeriesRow series, ReadOnlySpan<SideRun> runs, ref SeriesWindow finished)
+    {
+        var hasBase = series.HasBase && finished.FirstMs - series.BaseMs <= Rule.CounterMemoryMs;
+        var gained = default(DoubleDouble);
+        var fromValue = hasBase ? series.BaseValue : finished.FirstValue;
+        var lastValue = fromValue;
+        var lastOffset = hasBase ? series.BaseMs - window.StartMs : runs[0].Run.FirstOffset;
+        foreach (ref readonly var run in runs)
+        {
+            if (run.BeginsAfter(lastOffset, lastValue))
+            {
+                Counters.CounterResets++;
+                gained.Add(lastValue);
+                gained.Add(-fromValue);
+                fromValue = 0;
+            }
+            gained.Add(run.Extra);
+            lastValue = run.Run.LastValue;
+            lastOffset = run.Run.LastOffset;
+        }
+        gained.Add(lastValue);
+        gained.Add(-fromValue);
+
+        finished.IncreasePrometheus = gained.Value;
+        if (!hasBase && CountsFirstSample(finished.FirstMs, runs[0].StartOffset))
+        {
+            gained.Add(finished.FirstValue);
+        }
+        finished.Increase = gained.Value;
+        var spanMs = finished.LastMs - (hasBase ? series.BaseMs : finished.FirstMs);
+        finished.Rate = spanMs > 0 ? finished.IncreasePrometheus / (spanMs / 1000.0) : double.NaN;
+    }
+
+    private bool CountsFirstSample(long firstMs, long startOffset) =>
         Rule.Config.FirstSample switch
         {
             FirstSample.Zero => false,
             FirstSample.Count => firstMs >= Clock.StartMs + Rule.IgnoreFirstSampleMs,
-            _ => counterStartMs > windowStartMs,
+            _ => startOffset > 0,
         };
 
     /// <summary>Frees the series whose base no later sample can use. Judged by timestamps, at closes only.</summary>

@@ -214,7 +214,8 @@ internal sealed class GroupTable
         var series = _outputSeries[output][group] ??= Describe(output, group);
         if (series != DroppedSeries)
         {
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value));
+            // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0));
             counters.OutputSamples++;
         }
     }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Millrace.Memory;
 
 namespace Millrace.Aggregation;
@@ -23,15 +24,52 @@ internal struct Run
         FirstValue = value;
         LastValue = value;
     }
+
+    public readonly bool IsEnd(int offset) => offset == FirstOffset || offset == LastOffset;
+
+    /// <summary>
+    /// A sample at the run's first or last time: the larger value stays. False, and nothing changed, if the run falls
+    /// apart because its first value would be above its last: there was a reset that nobody saw.
+    /// </summary>
+    public bool TryRepeat(int offset, double value, out Booking booking, out double oldValue)
+    {
+        oldValue = offset == LastOffset ? LastValue : FirstValue;
+        booking = value > oldValue ? Booking.Replaced : Booking.Repeat;
+        if (booking == Booking.Repeat)
+        {
+            return true;
+        }
+        if (offset == LastOffset)
+        {
+            LastValue = value;
+            FirstValue = offset == FirstOffset ? value : FirstValue;
+            return true;
+        }
+        if (value > LastValue)
+        {
+            return false;
+        }
+        FirstValue = value;
+        return true;
+    }
 }
 
 /// <summary>A run of a series that has more than one in a window, or that began anew by its start timestamp.</summary>
-internal struct SideRun
+internal struct SideRun(Run run, long startOffset)
 {
-    public Run Run;
+    /// <summary>In <see cref="StartOffset"/>: the sender gave no start timestamp, or one that does not matter.</summary>
+    public const long NoStart = long.MinValue;
 
-    /// <summary>The start timestamp of the counter where the sender gave one that matters; else 0.</summary>
-    public long StartMs;
+    public Run Run = run;
+
+    /// <summary>When the counter began, in milliseconds from the window's start.</summary>
+    public long StartOffset = startOffset;
+
+    /// <summary>What the counter gained inside the run beyond last - first: not 0 only where runs became one.</summary>
+    public double Extra;
+
+    /// <summary>Whether the counter was reset between a sample and the beginning of this run.</summary>
+    public readonly bool BeginsAfter(long offset, double value) => StartOffset > offset || Run.FirstValue < value;
 }
 
 /// <summary>What booking a sample told.</summary>
@@ -59,15 +97,15 @@ internal sealed class SideRuns
 
     public int Count => _runs.Count;
 
-    public List<SideRun> this[int slot] => _runs[slot];
+    public ReadOnlySpan<SideRun> this[int slot] => CollectionsMarshal.AsSpan(_runs[slot]);
 
-    public void Start(int slot, params ReadOnlySpan<SideRun> runs) => _runs.Add(slot, [.. runs]);
+    public void Start(int slot, in SideRun run) => _runs.Add(slot, [run]);
 
     public void Remove(int slot) => _runs.Remove(slot);
 
     /// <summary>Books a sample of a series with several runs.</summary>
     public Booking Add(
-        int slot, int offset, double value, long startMs, ref long ambiguousResets, out double oldValue)
+        int slot, int offset, double value, long startOffset, ref long ambiguousResets, out double oldValue)
     {
         oldValue = 0;
         var runs = _runs[slot];
@@ -76,43 +114,32 @@ internal sealed class SideRuns
         {
             at--;
         }
-        if (at < 0)
+        if (at >= 0)
         {
-            AddBefore(runs, 0, offset, value, startMs);
-            return Booking.New;
-        }
-        var side = runs[at];
-        ref var run = ref side.Run;
-        if (offset == run.LastOffset || offset == run.FirstOffset)
-        {
-            var booking = Runs.Repeat(ref run, offset, value, out oldValue);
-            runs[at] = side;
-            return booking;
-        }
-        if (offset > run.LastOffset)
-        {
-            var startsAnew = startMs > 0 && startMs != side.StartMs && value >= run.LastValue;
-            if (value >= run.LastValue && !startsAnew)
+            ref var run = ref CollectionsMarshal.AsSpan(runs)[at].Run;
+            if (offset <= run.LastOffset)
+            {
+                return AddInside(runs, at, offset, value, ref ambiguousResets, out oldValue);
+            }
+            if (value >= run.LastValue && startOffset <= run.LastOffset)
             {
                 run.LastOffset = offset;
                 run.LastValue = value;
-                runs[at] = side;
+                return Booking.New;
             }
-            else if (at + 1 == runs.Count)
-            {
-                Insert(runs, at + 1, new SideRun { Run = new Run(offset, value), StartMs = startMs });
-            }
-            else
-            {
-                AddBefore(runs, at + 1, offset, value, startMs);
-            }
-            return Booking.New;
         }
-        if (Runs.TrySplit(run, offset, value, out var left, out var right, ref ambiguousResets))
+        if (at + 1 < runs.Count)
         {
-            runs[at] = side with { Run = left };
-            Insert(runs, at + 1, new SideRun { Run = right });
+            ref var later = ref CollectionsMarshal.AsSpan(runs)[at + 1];
+            if (value <= later.Run.FirstValue && later.StartOffset <= offset)
+            {
+                later.Run.FirstOffset = offset;
+                later.Run.FirstValue = value;
+                later.StartOffset = Math.Max(later.StartOffset, startOffset);
+                return Booking.New;
+            }
         }
+        Insert(runs, at + 1, new SideRun(new Run(offset, value), startOffset));
         return Booking.New;
     }
 
@@ -122,7 +149,7 @@ internal sealed class SideRuns
         foreach (var (slot, runs) in _runs)
         {
             writer.Write(slot);
-            writer.WriteSpan<SideRun>(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(runs));
+            writer.WriteSpan<SideRun>(CollectionsMarshal.AsSpan(runs));
         }
     }
 
@@ -135,101 +162,77 @@ internal sealed class SideRuns
         }
     }
 
-    /// <summary>A sample between two runs, or before the first: it extends the later one or stands alone.</summary>
-    private static void AddBefore(List<SideRun> runs, int later, int offset, double value, long startMs)
+    /// <summary>
+    /// A sample at an end of a run is a repeat. Between the run's values there is nothing to do. Above the last one a
+    /// reset lies behind the sample, below the first one a reset lies before it: the run falls apart there.
+    /// </summary>
+    private static Booking AddInside(
+        List<SideRun> runs, int at, int offset, double value, ref long ambiguousResets, out double oldValue)
     {
-        var side = runs[later];
-        if (value <= side.Run.FirstValue && (startMs == 0 || side.StartMs == 0 || startMs == side.StartMs))
+        ref var side = ref CollectionsMarshal.AsSpan(runs)[at];
+        ref var run = ref side.Run;
+        oldValue = 0;
+        var booking = Booking.New;
+        if (run.IsEnd(offset))
         {
-            side.Run.FirstOffset = offset;
-            side.Run.FirstValue = value;
-            side.StartMs = Math.Max(side.StartMs, startMs);
-            runs[later] = side;
-            return;
+            if (run.TryRepeat(offset, value, out booking, out oldValue))
+            {
+                return booking;
+            }
+            run.FirstValue = value;
         }
-        Insert(runs, later, new SideRun { Run = new Run(offset, value), StartMs = startMs });
+        var last = run.LastValue;
+        if (value > last)
+        {
+            var right = new SideRun(new Run(run.LastOffset, last), SideRun.NoStart);
+            run.LastOffset = offset;
+            run.LastValue = value;
+            Insert(runs, at + 1, right);
+        }
+        else if (value < run.FirstValue)
+        {
+            ambiguousResets++;
+            var right = new SideRun(run, SideRun.NoStart);
+            right.Run.FirstOffset = offset;
+            right.Run.FirstValue = value;
+            run.LastOffset = run.FirstOffset;
+            run.LastValue = run.FirstValue;
+            Insert(runs, at + 1, right);
+        }
+        return booking;
     }
 
     /// <summary>
-    /// Bounded: a gauge aggregated as a counter would otherwise keep every sample. Past the bound the two oldest runs
-    /// become one that has the same increase; only a later out-of-order sample between them could tell.
+    /// Bounded: a gauge aggregated as a counter would otherwise keep every sample. Past the bound the older half of the
+    /// runs becomes one that has the same increase; only a later out-of-order sample among them could tell.
     /// </summary>
-    private static void Insert(List<SideRun> runs, int at, SideRun run)
+    private static void Insert(List<SideRun> runs, int at, in SideRun run)
     {
         runs.Insert(at, run);
-        if (runs.Count > MaxRunsPerSeries)
+        if (runs.Count <= MaxRunsPerSeries)
         {
-            var first = runs[0].Run;
-            var second = runs[1].Run;
-            var increase = first.LastValue - first.FirstValue + Runs.Delta(first.LastValue, second.FirstValue)
-                + (second.LastValue - second.FirstValue);
-            // The values telescope from below the second run's end, so that what follows still joins there.
-            runs[0] = runs[0] with
-            {
-                Run = new Run
-                {
-                    FirstOffset = first.FirstOffset,
-                    LastOffset = second.LastOffset,
-                    FirstValue = second.LastValue - increase,
-                    LastValue = second.LastValue,
-                },
-            };
-            runs.RemoveAt(1);
+            return;
         }
+        var half = CollectionsMarshal.AsSpan(runs)[..(MaxRunsPerSeries / 2)];
+        ref var first = ref half[0];
+        ref readonly var last = ref half[^1];
+        var gained = first.Run.LastValue - first.Run.FirstValue + first.Extra;
+        for (var i = 1; i < half.Length; i++)
+        {
+            ref readonly var before = ref half[i - 1].Run;
+            gained += half[i].Run.LastValue + half[i].Extra
+                - (half[i].BeginsAfter(before.LastOffset, before.LastValue) ? 0 : before.LastValue);
+        }
+        first.Run.LastOffset = last.Run.LastOffset;
+        first.Run.LastValue = last.Run.LastValue;
+        first.Extra = gained - (first.Run.LastValue - first.Run.FirstValue);
+        runs.RemoveRange(1, half.Length - 1);
     }
 }
 
-/// <summary>The arithmetic of runs.</summary>
+/// <summary>The arithmetic of counters.</summary>
 internal static class Runs
 {
     /// <summary>What a counter gained from one sample to the next: a decrease is a reset to zero in between.</summary>
     public static double Delta(double from, double to) => to >= from ? to - from : to;
-
-    /// <summary>The sample at the first or last time of a run: the larger value stays.</summary>
-    public static Booking Repeat(ref Run run, int offset, double value, out double oldValue)
-    {
-        oldValue = offset == run.LastOffset ? run.LastValue : run.FirstValue;
-        if (!(value > oldValue))
-        {
-            return Booking.Repeat;
-        }
-        if (offset == run.LastOffset)
-        {
-            run.LastValue = value;
-        }
-        if (offset == run.FirstOffset)
-        {
-            // A run never falls: a first value above the last would be a reset that nobody saw.
-            run.FirstValue = Math.Min(value, run.LastValue);
-        }
-        return Booking.Replaced;
-    }
-
-    /// <summary>
-    /// A sample inside a run. Between its values there is nothing to do. Above the last one a reset lies behind it,
-    /// below the first one a reset lies before it: the run falls apart there.
-    /// </summary>
-    public static bool TrySplit(
-        in Run run, int offset, double value, out Run left, out Run right, ref long ambiguousResets)
-    {
-        left = run;
-        right = default;
-        if (value > run.LastValue)
-        {
-            left.LastOffset = offset;
-            left.LastValue = value;
-            right = new Run(run.LastOffset, run.LastValue);
-            return true;
-        }
-        if (value < run.FirstValue)
-        {
-            ambiguousResets++;
-            left = new Run(run.FirstOffset, run.FirstValue);
-            right = run;
-            right.FirstOffset = offset;
-            right.FirstValue = value;
-            return true;
-        }
-        return false;
-    }
 }

@@ -404,19 +404,22 @@ internal sealed class DestinationQueue : IDisposable
 
     private void Restore(RecordLog outputLog)
     {
-        var (spillFrom, spillTo, outputsFrom) = (long.MaxValue, 0L, long.MaxValue);
+        var (spillTo, outputsFrom) = (0L, long.MaxValue);
         for (var lane = 0; lane < Lanes; lane++)
         {
             var (raw, outputs) = (Of(Feed.Raw, lane), Of(Feed.Outputs, lane));
             _cursors.Restore(lane, raw, outputs);
-            spillFrom = Math.Min(spillFrom, raw.SpillDone + 1);
             spillTo = Math.Max(spillTo, Math.Max(raw.SpillDone, raw.MarkedSpill));
             outputsFrom = Math.Min(outputsFrom, outputs.Done.Lsn);
         }
-        // A power loss may have taken records from the ends of the logs whose LSNs we hold as done.
-        _spill.SkipTo(spillTo + 1);
+        // A power loss may have taken records from the ends of the logs whose LSNs mean something to us already.
+        foreach (var known in _cursors.SpillGaps())
+        {
+            spillTo = Math.Max(spillTo, known.ToLsn - 1);
+        }
+        _spill.SkipTo(Math.Max(spillTo + 1, _cursors.SpillSyncedLsn));
         outputLog.SkipTo(HighestLsn(Feed.Outputs) + 1);
-        if (_stored[(int)Feed.Raw].FindSpilled(spillFrom, _cursors.SpillSyncedLsn, _cursors.SpillGaps()) is { } gap)
+        if (_stored[(int)Feed.Raw].FindSpilled(_cursors.SpillSyncedLsn, _cursors.SpillGaps()) is { } gap)
         {
             _cursors.AddSpillGap(gap);
         }

@@ -169,7 +169,11 @@ internal sealed class LaneCursors : IDisposable
         {
             file.Set(FirstLane + lane, start.Lsn, start.Index, 0);
         }
-        file.Set(0, 1, lanes, 0);
+        // Synced, and before anything is taken: a beginning forgotten would be made again at a later place.
+        if (!file.Sync() || !file.Set(0, 1, lanes, 0) || !file.Sync())
+        {
+            throw new LogOpenException("The positions of a destination cannot be written. Check its disk.");
+        }
     }
 
     private void Restore(CursorFile file, int lane, LaneFeed feed)

@@ -83,6 +83,8 @@ internal sealed class LaneFeed(Feed feed)
         MarkedAsSplit |= marked != 0 && markedAsSplit;
     }
 
+    public void RaiseDone(LogPosition end) => Done = LogPosition.Max(Done, end);
+
     /// <summary>An earlier process was done with this record, and ended before it could say so.</summary>
     public void FoundDone(long spillLsn)
     {

@@ -50,17 +50,16 @@ internal sealed class StoredFeed(
     /// the middle. The input log still has those, and with them all that follows: so the spill ends where the first one
     /// is missing. A gap in what was synced is damage, and what stands behind it is kept.
     /// </summary>
-    /// <param name="fromLsn">The first record that may not be done with.</param>
     /// <param name="syncedLsn">Records below it were synced.</param>
     /// <param name="gaps">What earlier calls found: records that are not to be read.</param>
     /// <returns>What is not to be read from now on besides; null when nothing is missing.</returns>
-    public SpillGap? FindSpilled(long fromLsn, long syncedLsn, IEnumerable<SpillGap> gaps)
+    public SpillGap? FindSpilled(long syncedLsn, IEnumerable<SpillGap> gaps)
     {
         _gaps.AddRange(gaps);
-        using var reader = log.OpenReader(fromLsn);
+        using var reader = log.OpenReader(log.FirstLsn);
         while (reader.TryRead(out var record))
         {
-            if (record.MissingBefore > 0 && record.Lsn > syncedLsn && record.Lsn > fromLsn && !IsInGap(record.Lsn))
+            if (record.MissingBefore > 0 && record.Lsn > syncedLsn && !IsInGap(record.Lsn))
             {
                 var gap = new SpillGap(record.Lsn, log.NextLsn);
                 _gaps.Add(gap);
@@ -173,6 +172,8 @@ internal sealed class StoredFeed(
         var end = EndOf(spilled);
         if (record.Lsn <= lane.SpillDone)
         {
+            // A power loss may keep the spill's position and take the input log's, which was written with it.
+            lane.RaiseDone(end);
             return;
         }
         if (end != default && end <= lane.Done)

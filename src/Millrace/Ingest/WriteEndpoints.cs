@@ -184,7 +184,8 @@ internal sealed class WriteEndpoints(
             case PushStatus.Malformed:
                 return AnswerAsync(context, protocol, StatusCodes.Status400BadRequest, result.Refusal);
             default:
-                response.Headers.RetryAfter = DiskRetryAfter;
+                response.Headers.RetryAfter =
+                    result.Status == PushStatus.NotReady ? BusyRetryAfter : DiskRetryAfter;
                 return AnswerAsync(context, protocol, StatusCodes.Status503ServiceUnavailable, result.Refusal);
         }
     }

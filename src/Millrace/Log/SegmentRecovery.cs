@@ -8,7 +8,7 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
     private int _damagedHeaders;
     private long _truncatedBytes;
     private long _skippedRecords;
-    private string? _leftOver;
+    private readonly List<string> _leftOver = [];
 
     public SegmentList Segments { get; } = new();
 
@@ -32,18 +32,23 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
         }
         firstLsns.Sort();
         var found = new List<Segment>();
-        foreach (var firstLsn in firstLsns)
+        for (var i = 0; i < firstLsns.Count; i++)
         {
-            found.Add(ReadSegment(firstLsn));
+            var segment = ReadSegment(firstLsns[i]);
+            // An empty segment before others was created by a roll that failed, and would be in the way of look-ups.
+            if (segment.CommittedBytes <= RecordFormat.SegmentHeaderBytes && i < firstLsns.Count - 1)
+            {
+                _leftOver.Add(segment.Path);
+            }
+            else
+            {
+                found.Add(segment);
+            }
         }
         FindEnd(found);
-        for (var i = 0; i < found.Count; i++)
+        foreach (var segment in found)
         {
-            // An empty segment between others was created by a roll that failed, and is in the way of look-ups.
-            if (i == found.Count - 1 || found[i].CommittedBytes > RecordFormat.SegmentHeaderBytes)
-            {
-                Segments.Add(found[i]);
-            }
+            Segments.Add(segment);
         }
     }
 
@@ -54,9 +59,9 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
         {
             file.SetLength(last.CommittedBytes);
         }
-        if (_leftOver is not null)
+        foreach (var path in _leftOver)
         {
-            disk.Delete(_leftOver);
+            disk.Delete(path);
         }
         if (last.HasDamagedHeader)
         {
@@ -124,7 +129,7 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
         FindEnd(segments[^2]);
         if (NextLsn > last.FirstLsn)
         {
-            _leftOver = last.Path;
+            _leftOver.Add(last.Path);
             segments.RemoveAt(segments.Count - 1);
             return;
         }

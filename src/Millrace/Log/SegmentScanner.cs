@@ -116,8 +116,8 @@ internal sealed class SegmentScanner
     }
 
     /// <summary>
-    /// Bytes of the file, buffered if possible; fewer where the file ends. It may end before <paramref name="end"/>: the
-    /// zeros behind the last payload need not be there.
+    /// Bytes of the file, buffered if possible; fewer where the file ends. It may end before <paramref name="end"/>:
+    /// the zeros behind the last payload need not be there.
     /// </summary>
     private ReadOnlyMemory<byte> Peek(long offset, int count, long end)
     {

@@ -1,6 +1,6 @@
 namespace Millrace.Log;
 
-/// <summary>Lets any number of callers wait for a sync without a thread each; those who come together share one.</summary>
+/// <summary>Lets callers wait for a sync without a thread each; those who come together share one.</summary>
 internal sealed class SyncWaiters(RecordLog log)
 {
     private readonly Lock _lock = new(); // covers both fields
@@ -15,14 +15,14 @@ internal sealed class SyncWaiters(RecordLog log)
             if (!_loopRuns)
             {
                 _loopRuns = true;
-                ThreadPool.UnsafeQueueUserWorkItem(static self => self.SyncUntilNobodyWaits(), this, preferLocal: false);
+                ThreadPool.UnsafeQueueUserWorkItem(static self => self.SyncForWaiters(), this, preferLocal: false);
             }
             return new ValueTask<bool>(_waiters.Task);
         }
     }
 
     /// <summary>Those who came before a sync began are answered by it; those who came since, by the next.</summary>
-    private void SyncUntilNobodyWaits()
+    private void SyncForWaiters()
     {
         while (true)
         {

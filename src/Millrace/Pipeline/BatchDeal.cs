@@ -50,7 +50,9 @@ internal sealed class BatchDeal
     public void Deal(DecodedBatch batch, long arrivalMs, int taskCount, int laneCount)
     {
         Ledger.Clear();
-        Ledger.Samples = batch.Count;
+        // Refused ones never became part of the batch, but they came in, and their body is in the log.
+        Ledger.Samples = batch.Count + batch.RefusedSamples;
+        Ledger.InvalidLabels = batch.RefusedSamples;
         Ledger.Histograms = batch.HistogramCount;
         Ledger.Exemplars = batch.ExemplarCount;
         Reset(ref _taskStarts, taskCount + 1);

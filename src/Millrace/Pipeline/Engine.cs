@@ -71,22 +71,45 @@ internal sealed class Engine
     /// <summary>By rule: the last window for which a close was handed over.</summary>
     public long ClosedThrough(int rule) => Volatile.Read(ref _closedThrough)[rule];
 
+    /// <summary>The end of a rule's last closed window, for those who look on; null for a rule that is not in force.</summary>
+    public long? ClosedThroughMs(AggregationRule rule)
+    {
+        // Another configuration may come into force meanwhile: what does not fit together is not shown.
+        var (generation, clocks, closed) = (Generation, Clocks, Volatile.Read(ref _closedThrough));
+        var i = Array.IndexOf(generation.Rules, rule);
+        return i >= 0 && i < clocks.Count && i < closed.Length
+            ? rule.EndOf(Volatile.Read(ref closed[i]), clocks[i].OffsetMs)
+            : null;
+    }
+
     public long HandedOverLsn => Volatile.Read(ref _handedOverLsn);
 
     /// <summary>Body bytes handed over and not yet applied by every worker.</summary>
     public long BytesInFlight => Interlocked.Read(ref _bytesInFlight);
 
-    /// <summary>The shards of a rule in all tasks.</summary>
-    public IEnumerable<RuleShard> ShardsOf(AggregationRule rule)
+    /// <summary>The shards of all rules in all tasks.</summary>
+    public IEnumerable<RuleShard> Shards
     {
-        foreach (var worker in _workers)
+        get
         {
-            foreach (var shard in worker.Shards)
+            foreach (var worker in _workers)
             {
-                if (shard.Rule.Key == rule.Key)
+                foreach (var shard in worker.Shards)
                 {
                     yield return shard;
                 }
+            }
+        }
+    }
+
+    /// <summary>The shards of a rule in all tasks.</summary>
+    public IEnumerable<RuleShard> ShardsOf(AggregationRule rule)
+    {
+        foreach (var shard in Shards)
+        {
+            if (shard.Rule.Key == rule.Key)
+            {
+                yield return shard;
             }
         }
     }

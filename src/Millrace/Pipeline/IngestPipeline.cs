@@ -12,8 +12,8 @@ internal enum PushStatus
     Malformed,
     TooLarge,
 
-    /// <summary>The configuration does not stand in the log yet; try again at once.</summary>
-    Starting,
+    /// <summary>The gateway is starting: no configuration is in the log yet. Try again at once.</summary>
+    NotReady,
 
     /// <summary>The disk of the log is full; try again later.</summary>
     DiskFull,
@@ -96,7 +96,7 @@ internal sealed class IngestPipeline
         {
             // In the log it would stand before the configuration that it is to be decoded with.
             lsn = 0;
-            return new PushResult(PushStatus.Starting, default, Refusal: "the gateway is starting; try again");
+            return new PushResult(PushStatus.NotReady, default, Refusal: "the gateway is starting; try again");
         }
         var hash = StableHash.Hash128(body) ^ encoding.Number;
         if (TryAnswerRepeat(hash, out var result, out lsn))

@@ -44,6 +44,9 @@ internal sealed class Lane : ISeriesLabels
     /// <summary>The input log from here on is needed by the block being built.</summary>
     public long NeededFromLsn => Volatile.Read(ref _startLsn);
 
+    /// <summary>Samples in the block being built; read by others without a promise of the moment.</summary>
+    public int SamplesInBlock => _builder.SampleCount;
+
     public int FragmentBytes => _builder.FragmentBytes;
 
     public ReadOnlySpan<byte> LabelsOf(int seriesId) =>

@@ -13,12 +13,15 @@ public sealed class RestartTests
 
     private static readonly FleetOptions Fleet = new() { Targets = 60, StepMs = 250, Ticks = 80 };
 
+    /// <summary>Kills of a run; more of them, for the record, by the environment variable MILLRACE_KILLS.</summary>
+    private static readonly int Kills =
+        int.TryParse(Environment.GetEnvironmentVariable("MILLRACE_KILLS"), out var kills) ? kills : 4;
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
     public async Task Kill_9_under_load_changes_no_window(int seed)
     {
-        const int Kills = 4;
         var run = await RunAsync(seed, Kills, downtime: TimeSpan.Zero, millrace => millrace.Kill9Async());
 
         run.ShouldEqualUndisturbed();
@@ -59,7 +62,8 @@ public sealed class RestartTests
         await using var undisturbed = new MillraceProcess();
         await disturbed.StartAsync(Rule.ConfigText(storage.WriteUrl), $", base_interval: 3s");
         await undisturbed.StartAsync(Rule.ConfigText(otherStorage.WriteUrl));
-        var fleet = new SimulatedFleet(Fleet with { Seed = seed, StartMs = Rule.NextUntouchedWindowMs() });
+        var fleet = new SimulatedFleet(
+            Fleet with { Seed = seed, StartMs = Rule.NextUntouchedWindowMs(), Ticks = Math.Max(Fleet.Ticks, ends * 20) });
         using var client = new RemoteWriteClient(disturbed.WriteUrl) { MaxBackoff = TimeSpan.FromSeconds(1) };
         using var otherClient = new RemoteWriteClient(undisturbed.WriteUrl);
         var driver = new FleetDriver(fleet, shards: 8);

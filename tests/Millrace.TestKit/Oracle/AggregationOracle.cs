@@ -72,15 +72,17 @@ public sealed class AggregationOracle(OracleRule rule)
                 _series.Add(identity.ToString(), series);
             }
             var window = series.Window(endMs);
-            Undecidable += ResetWitness.IsDecidable(window, timeMs, value) ? 0 : 1;
+            var sample = new OracleSample(timeMs, value, startMs > timeMs ? 0 : startMs);
+            Undecidable += ResetWitness.IsDecidable(window, sample) ? 0 : 1;
             InnerRepeats += IsInnerRepeat(window, timeMs) ? 1 : 0;
-            series.Add(endMs, new OracleSample(timeMs, value, startMs > timeMs ? 0 : startMs));
+            series.Add(endMs, sample);
         }
     }
 
     /// <summary>False if the sample, added now, would count as <see cref="Undecidable"/>.</summary>
     public bool IsDecidable(LabelSet labels, long timeMs, double value) =>
-        WindowOf(labels, timeMs) is not { } window || ResetWitness.IsDecidable(window, timeMs, value);
+        WindowOf(labels, timeMs) is not { } window || double.IsNaN(value)
+        || ResetWitness.IsDecidable(window, new OracleSample(timeMs, value, 0));
 
     /// <summary>Whether the sample, added now, would count among <see cref="InnerRepeats"/>.</summary>
     public bool IsInnerRepeat(LabelSet labels, long timeMs) =>

@@ -18,6 +18,9 @@ public sealed class OracleWindow
     /// <summary>All samples, in order of arrival.</summary>
     public List<OracleSample> Everything { get; } = [];
 
+    /// <summary>What is left of the samples for one who keeps only the ends of stretches without a reset.</summary>
+    public ResetWitness Remembered { get; } = new();
+
     /// <summary>What the counter gained, first samples as the rule counts them.</summary>
     public double Increase { get; set; }
 
@@ -29,6 +32,7 @@ public sealed class OracleWindow
     public void Add(OracleSample sample)
     {
         Everything.Add(sample);
+        Remembered.Add(sample);
         if (!_samples.TryGetValue(sample.TimeMs, out var known) || sample.Value > known.Value)
         {
             _samples[sample.TimeMs] = sample;

@@ -2,84 +2,119 @@ namespace Millrace.TestKit.Oracle;
 
 /// <summary>
 /// The documented exception to the independence of counters from the order of arrival: a late sample that is the only
-/// witness of a reset. The engine keeps of each stretch without a reset the two ends; a sample that arrives between
-/// samples of such a stretch is booked exactly if
-/// <list type="bullet">
-/// <item>its value lies between its neighbours': no reset;</item>
-/// <item>or above the stretch's last value: a reset behind it, what lies between cancels out;</item>
-/// <item>or below the stretch's first value, with nothing known between that and the sample.</item>
-/// </list>
-/// Otherwise there was a reset that nothing else shows. A larger value at a known time is judged in the same way, a
-/// smaller one is nothing, unless it is below the stretch's first value and cannot be told from a new sample.
-/// Samples with start timestamps are judged by their values alone, which is stricter than needed.
+/// witness of a reset. The documents say what is kept of a series in an open window: the two ends of each stretch in
+/// which no reset was seen ("run"). What lies inside is forgotten, and with it the resets that a later arrival would
+/// reveal: if one sample lies above the forgotten ones after it or below those before it. This class keeps the same two
+/// samples per stretch and tells when their increase is not the true one any more.
 /// </summary>
-public static class ResetWitness
+/// <remarks>
+/// It knows no start timestamps, so it forgets more than a shard that has them: what it can tell, a shard can, too.
+/// </remarks>
+public sealed class ResetWitness
 {
-    public static bool IsDecidable(OracleWindow window, long timeMs, double value)
+    private readonly List<(OracleSample First, OracleSample Last)> _runs = [];
+
+    /// <summary>Whether the increase within a window is still the true one once this sample has come.</summary>
+    public static bool IsDecidable(OracleWindow window, OracleSample sample)
     {
-        var samples = window.Samples;
-        var at = window.Times.IndexOf(timeMs);
-        var isKnown = at >= 0;
-        var before = at - 1;
-        var after = at + 1;
-        if (!isKnown)
+        var witness = new ResetWitness();
+        witness._runs.AddRange(window.Remembered._runs);
+        witness.Add(sample);
+
+        var truth = new OracleWindow();
+        foreach (var known in window.Samples)
         {
-            after = 0;
-            while (after < samples.Count && samples[after].TimeMs < timeMs)
+            truth.Add(known);
+        }
+        truth.Add(sample);
+        return Increase(truth.Samples) == Increase(witness.Ends());
+    }
+
+    /// <summary>Books a sample as design-reasons.md, 3.1, has it.</summary>
+    public void Add(OracleSample sample)
+    {
+        var at = _runs.FindLastIndex(run => run.First.TimeMs <= sample.TimeMs);
+        if (at >= 0)
+        {
+            var (first, last) = _runs[at];
+            if (sample.TimeMs == first.TimeMs || sample.TimeMs == last.TimeMs)
             {
-                after++;
+                AddRepeat(at, sample);
+                return;
             }
-            before = after - 1;
+            if (sample.TimeMs < last.TimeMs)
+            {
+                if (sample.Value > last.Value)
+                {
+                    _runs[at] = (first, sample);
+                    _runs.Insert(at + 1, (last, last));
+                }
+                else if (sample.Value < first.Value)
+                {
+                    _runs[at] = (first, first);
+                    _runs.Insert(at + 1, (sample, last));
+                }
+                return;
+            }
+            if (sample.Value >= last.Value)
+            {
+                _runs[at] = (first, sample);
+                return;
+            }
         }
-        if (isKnown && value <= samples[at].Value)
+        if (at + 1 < _runs.Count && sample.Value <= _runs[at + 1].First.Value)
         {
-            return value == samples[at].Value || IsEnd(samples, at) || value >= samples[First(samples, at)].Value;
+            _runs[at + 1] = (sample, _runs[at + 1].Last);
+            return;
         }
-        // The stretch that the sample falls into, if both its neighbours belong to the same one.
-        var inside = isKnown ? at : after;
-        if (after >= samples.Count || (!isKnown && (before < 0 || First(samples, after) > before)))
-        {
-            return true;
-        }
-        if (isKnown && IsLast(samples, at))
-        {
-            return true;
-        }
-        var first = First(samples, inside);
-        var last = Last(samples, inside);
-        if (value > samples[last].Value)
-        {
-            return true;
-        }
-        if (isKnown)
-        {
-            return value <= samples[after].Value;
-        }
-        return value < samples[first].Value
-            ? before == first
-            : value >= samples[before].Value && value <= samples[after].Value;
+        _runs.Insert(at + 1, (sample, sample));
     }
 
-    private static bool IsEnd(IList<OracleSample> samples, int at) =>
-        First(samples, at) == at || IsLast(samples, at);
-
-    private static bool IsLast(IList<OracleSample> samples, int at) => Last(samples, at) == at;
-
-    private static int First(IList<OracleSample> samples, int at)
+    private void AddRepeat(int at, OracleSample sample)
     {
-        while (at > 0 && samples[at - 1].Value <= samples[at].Value)
+        var (first, last) = _runs[at];
+        if (sample.Value <= (sample.TimeMs == last.TimeMs ? last : first).Value)
         {
-            at--;
+            return;
         }
-        return at;
+        if (sample.TimeMs == last.TimeMs)
+        {
+            _runs[at] = (first.TimeMs == last.TimeMs ? sample : first, sample);
+        }
+        else if (sample.Value <= last.Value)
+        {
+            _runs[at] = (sample, last);
+        }
+        else
+        {
+            _runs[at] = (sample, sample);
+            _runs.Insert(at + 1, (last, last));
+        }
     }
 
-    private static int Last(IList<OracleSample> samples, int at)
+    private List<OracleSample> Ends()
     {
-        while (at + 1 < samples.Count && samples[at].Value <= samples[at + 1].Value)
+        var ends = new List<OracleSample>();
+        foreach (var (first, last) in _runs)
         {
-            at++;
+            ends.Add(first);
+            ends.Add(last);
         }
-        return at;
+        return ends;
+    }
+
+    private static double Increase(IEnumerable<OracleSample> samples)
+    {
+        var sum = new ExactSum();
+        OracleSample? before = null;
+        foreach (var sample in samples)
+        {
+            if (before is { } last)
+            {
+                sum.Add(sample.Value).Add(sample.Value < last.Value ? 0 : -last.Value);
+            }
+            before = sample;
+        }
+        return sum.Value;
     }
 }

@@ -37,19 +37,25 @@ public static class Peers
 
     public static PeerProcess Start(string binary, IEnumerable<string> arguments)
     {
-        var loader = Loader() ?? throw new InvalidOperationException($"No peers in \"{Root()}\".");
-        List<string> all = ["--library-path", LibraryPath(), BinaryPath(binary), .. arguments];
-        return PeerProcess.Start(binary, loader, all);
+        var command = CommandOf(binary);
+        return PeerProcess.Start(binary, command[0], [.. command[1..], .. arguments]);
     }
 
     /// <summary>Runs a tool such as promtool to its end.</summary>
     public static Task<(int ExitCode, string Output)> RunAsync(
         string binary, IEnumerable<string> arguments, TimeSpan timeout)
     {
-        var loader = Loader() ?? throw new InvalidOperationException($"No peers in \"{Root()}\".");
-        List<string> all = ["--library-path", LibraryPath(), BinaryPath(binary), .. arguments];
-        return PeerProcess.RunAsync(loader, all, timeout);
+        var command = CommandOf(binary);
+        return PeerProcess.RunAsync(command[0], [.. command[1..], .. arguments], timeout);
     }
+
+    /// <summary>The same, for a tool that reads a file from its standard input.</summary>
+    public static Task<(int ExitCode, string Output)> RunOnFileAsync(
+        string binary, IEnumerable<string> arguments, string inputFile, TimeSpan timeout) =>
+        PeerProcess.RunAsync(
+            "/bin/sh",
+            ["-c", "input=$1; shift; exec \"$@\" <\"$input\"", "sh", inputFile, .. CommandOf(binary), .. arguments],
+            timeout);
 
     /// <summary>The repository's top folder, from wherever the tests were built.</summary>
     public static string RepositoryRoot()
@@ -70,6 +76,12 @@ public static class Peers
             ? configured
             : Path.Combine(RepositoryRoot(), ".peers");
         return Path.Combine(peers, "sid");
+    }
+
+    private static string[] CommandOf(string binary)
+    {
+        var loader = Loader() ?? throw new InvalidOperationException($"No peers in \"{Root()}\".");
+        return [loader, "--library-path", LibraryPath(), BinaryPath(binary)];
     }
 
     private static string BinaryPath(string binary) => Path.Combine(Root(), "usr", "bin", binary);

@@ -18,11 +18,14 @@ internal sealed class ShardRig
     private readonly ShardScratch _scratch = new();
     private readonly PendingSamples _pending = new();
     private readonly LabelBuilder _builder = new();
+    private readonly long _originMs;
 
-    public ShardRig(AggregationRuleConfig config, long startMs)
+    /// <param name="originMs">Added to all times on the way in, so that a test may count from 0.</param>
+    public ShardRig(AggregationRuleConfig config, long startMs, long originMs = 0)
     {
+        _originMs = originMs;
         var rule = new AggregationRule(config, 0);
-        var clock = RuleClock.StartAt(rule, startMs);
+        var clock = RuleClock.StartAt(rule, originMs + startMs);
         Shard = RuleShard.Create(rule, clock, clock.ClosedAtStart(rule));
     }
 
@@ -40,7 +43,7 @@ internal sealed class ShardRig
             {
                 foreach (var sample in part.Samples)
                 {
-                    table.Add((part.EndMs, SeriesOf(sample)), sample.Value);
+                    table.Add((part.EndMs - _originMs, SeriesOf(sample)), sample.Value);
                 }
             }
             return table;
@@ -57,9 +60,9 @@ internal sealed class ShardRig
             }
             var at = _pending.Count++;
             _pending.Slots[at] = Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group);
-            _pending.TimesMs[at] = sample.TimeMs;
+            _pending.TimesMs[at] = _originMs + sample.TimeMs;
             _pending.Values[at] = sample.Value;
-            _pending.StartsMs[at] = sample.StartMs;
+            _pending.StartsMs[at] = sample.StartMs == 0 ? 0 : _originMs + sample.StartMs;
             if (_pending.Count == PendingSamples.Capacity)
             {
                 Flush(arrivalMs);
@@ -69,8 +72,11 @@ internal sealed class ShardRig
     }
 
     /// <summary>Closes the windows that end at or before a time.</summary>
-    public void Close(long throughMs) =>
-        Shard.Close(Shard.Rule.WindowOf(throughMs + 1, Shard.Clock.OffsetMs) - 1, _scratch, Parts);
+    public void Close(long throughMs)
+    {
+        var after = Shard.Rule.WindowOf(_originMs + throughMs + 1, Shard.Clock.OffsetMs);
+        Shard.Close(after - 1, _scratch, Parts);
+    }
 
     /// <summary>Writes the shard's state and goes on with a new shard that read it.</summary>
     public void Restart()
@@ -107,7 +113,7 @@ internal sealed class ShardRig
     {
         if (_pending.Count > 0)
         {
-            Shard.Add(_pending, arrivalMs, _scratch);
+            Shard.Add(_pending, _originMs + arrivalMs, _scratch);
             _pending.Count = 0;
         }
     }
@@ -116,29 +122,22 @@ internal sealed class ShardRig
 /// <summary>Tables of output values: comparing and printing.</summary>
 internal static class WindowValues
 {
-    /// <summary>Where two tables differ by more than some units in the last place; empty when they do not.</summary>
+    /// <summary>Where two tables are not the same bit by bit; empty when they are.</summary>
     public static string Difference(
         SortedDictionary<(long EndMs, string Series), double> actual,
-        SortedDictionary<(long EndMs, string Series), double> expected,
-        int ulps = 0)
+        SortedDictionary<(long EndMs, string Series), double> expected)
     {
         var text = new StringBuilder();
         foreach (var key in expected.Keys.Union(actual.Keys).Order())
         {
             var isThere = actual.TryGetValue(key, out var value);
             var isExpected = expected.TryGetValue(key, out var wanted);
-            if (isThere != isExpected || !IsNear(value, wanted, ulps))
+            if (isThere != isExpected || BitConverter.DoubleToInt64Bits(value) != BitConverter.DoubleToInt64Bits(wanted))
             {
                 text.Append(CultureInfo.InvariantCulture,
                     $"  {key.EndMs} {key.Series}: {(isThere ? value : null):R}, expected {(isExpected ? wanted : null):R}\n");
             }
         }
         return text.ToString();
-    }
-
-    private static bool IsNear(double a, double b, int ulps)
-    {
-        var (bitsOfA, bitsOfB) = (BitConverter.DoubleToInt64Bits(a), BitConverter.DoubleToInt64Bits(b));
-        return bitsOfA == bitsOfB || (ulps > 0 && Math.Sign(a) == Math.Sign(b) && Math.Abs(bitsOfA - bitsOfB) <= ulps);
     }
 }

@@ -83,7 +83,7 @@ public partial class DocumentationTests
     [Fact]
     public void Each_command_is_documented()
     {
-        var commands = CommandLineRoot.Create(ServeCommand.NotBuiltYet).Subcommands.Select(
+        var commands = CommandLineRoot.Create((_, _, _, _) => Task.FromResult(0)).Subcommands.Select(
             c => $"## millrace {c.Name}");
         Heading().Matches(Text("commands.md")).Select(m => m.Value).ShouldBe(commands, ignoreOrder: true);
     }

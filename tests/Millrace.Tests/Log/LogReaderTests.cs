@@ -146,4 +146,44 @@ public class LogReaderTests
         read.Count.ShouldBe(expected.Count);
         read.ShouldAllBe(record => record.Payload.SequenceEqual(expected[(int)record.Lsn - 1]));
     }
+
+    [Fact]
+    public void Misses_nothing_that_is_appended_while_it_looks_at_the_end()
+    {
+        var disk = new HookedDisk(new FaultyDisk(1));
+        using var log = Open(disk, SmallSegments(records: 4));
+        using var reader = log.OpenReader(1);
+        disk.OnRead = () => AppendTexts(log, 6); // after the reader saw an empty segment, before it asks for the next
+
+        ReadOn(reader).ShouldBeTexts(Lsns(1, 6));
+        reader.SkippedRecords.ShouldBe(0);
+    }
+
+    /// <summary>Does something once, when a file is next opened for reading.</summary>
+    private sealed class HookedDisk(IDisk disk) : IDisk
+    {
+        public Action? OnRead { get; set; }
+
+        public void CreateFolder(string folder) => disk.CreateFolder(folder);
+
+        public IReadOnlyList<string> ListFiles(string folder) => disk.ListFiles(folder);
+
+        public IDiskFile Open(string path, bool writable)
+        {
+            if (!writable && OnRead is { } action)
+            {
+                OnRead = null;
+                action();
+            }
+            return disk.Open(path, writable);
+        }
+
+        public void Delete(string path) => disk.Delete(path);
+
+        public void SyncFolder(string folder) => disk.SyncFolder(folder);
+
+        public long FreeBytes(string folder) => disk.FreeBytes(folder);
+
+        public IDisposable? TryLock(string path) => disk.TryLock(path);
+    }
 }

@@ -10,7 +10,7 @@ namespace Millrace.Tests.Log;
 /// </summary>
 public class RecordLogModelTests
 {
-    private const int Seeds = 150;
+    private const int Seeds = 80;
     private const int StepsPerSeed = 200;
 
     [Fact]

@@ -172,6 +172,25 @@ public class RecordLogRecoveryTests
     }
 
     [Fact]
+    public void A_record_with_an_lsn_below_those_before_it_does_not_count()
+    {
+        var disk = Written(3);
+        var record = new byte[RecordFormat.SizeOf(8)];
+        var stale = new RecordPlace(2, SegmentFirstLsn: 1, OffsetOf(3));
+        Text(2).CopyTo(record, RecordFormat.RecordHeaderBytes);
+        RecordFormat.WriteRecordHeader(record, Header, stale, 8, Crc32C.Compute(Text(2)));
+        using (var file = disk.Open(PathOf(1), writable: true))
+        {
+            file.Write(OffsetOf(3), record);
+        }
+
+        using var log = Open(disk);
+
+        log.NextLsn.ShouldBe(4);
+        log.Recovery.TruncatedBytes.ShouldBe(record.Length);
+    }
+
+    [Fact]
     public void A_damaged_segment_header_costs_nothing_and_is_mended_in_the_last_segment()
     {
         var disk = Written(6, SmallSegments(records: 4));
@@ -213,23 +232,27 @@ public class RecordLogRecoveryTests
     }
 
     [Fact]
-    public void An_empty_segment_left_by_a_failed_roll_does_not_give_positions_out_twice()
+    public void Empty_segments_left_by_failed_rolls_do_not_give_positions_out_twice()
     {
-        var disk = Written(6, SmallSegments(records: 8));
-        using (var file = disk.Open(PathOf(4), writable: true))
+        foreach (var leftOver in (long[][])[[4], [6], [2, 4], [2, 4, 6]])
         {
-            var header = new byte[RecordFormat.SegmentHeaderBytes];
-            RecordFormat.WriteSegmentHeader(header, LogId, 4);
-            file.Write(0, header);
+            var disk = Written(6, SmallSegments(records: 8));
+            foreach (var firstLsn in leftOver)
+            {
+                var header = new byte[RecordFormat.SegmentHeaderBytes];
+                RecordFormat.WriteSegmentHeader(header, LogId, firstLsn);
+                using var file = disk.Open(PathOf(firstLsn), writable: true);
+                file.Write(0, header);
+            }
+            using (var log = Open(disk, SmallSegments(records: 8)))
+            {
+                log.NextLsn.ShouldBe(7);
+                AppendTexts(log, 4);
+                ReadAll(log).ShouldBeTexts(Lsns(1, 10));
+                ReadAll(log, 5).ShouldBeTexts(Lsns(5, 10));
+            }
+            disk.ListFiles(Folder).Order().ShouldBe([RecordFormat.SegmentName(1), RecordFormat.SegmentName(9)]);
         }
-        using (var log = Open(disk, SmallSegments(records: 8)))
-        {
-            log.NextLsn.ShouldBe(7);
-            AppendTexts(log, 4);
-            ReadAll(log).ShouldBeTexts(Lsns(1, 10));
-            ReadAll(log, 5).ShouldBeTexts(Lsns(5, 10));
-        }
-        disk.ListFiles(Folder).ShouldNotContain(RecordFormat.SegmentName(4));
     }
 
     [Fact]

@@ -1,5 +1,4 @@
 using Millrace.Aggregation;
-using Millrace.Log;
 using Millrace.Memory;
 using Millrace.Pipeline;
 using Millrace.TestKit;

@@ -29,7 +29,7 @@ internal sealed class CommandRun : IDisposable
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        var code = await CommandLineRoot.RunAsync(args, output, error, (config, demo, _) =>
+        var code = await CommandLineRoot.RunAsync(args, output, error, (config, _, demo, _) =>
         {
             (Served, ServedDemo) = (config, demo);
             return Task.FromResult(7);

@@ -273,7 +273,7 @@ internal sealed class Simulation
                     result.Written.Samples.ShouldBe(request.Samples.Count);
                     Acknowledge(request, lsn);
                     break;
-                case PushStatus.DiskFull or PushStatus.Failed or PushStatus.Starting:
+                case PushStatus.DiskFull or PushStatus.Failed or PushStatus.NotReady:
                     _senders.Again(request, retryMs);
                     break;
                 default:

@@ -7,7 +7,10 @@ internal struct ExtremeState
     public bool HasValue;
 }
 
-/// <summary>The state behind <c>min</c> and <c>max</c>; idempotent, so repeats and order do not matter.</summary>
+/// <summary>
+/// The state behind <c>min</c> and <c>max</c>: of everything that came, so repeats and order do not matter. Of two values
+/// at one time each counts, as nobody can tell afterwards which samples had one.
+/// </summary>
 internal abstract class ExtremeColumn(int sign) : OutputColumn<ExtremeState>
 {
     public override void AddSamples(
@@ -21,6 +24,8 @@ internal abstract class ExtremeColumn(int sign) : OutputColumn<ExtremeState>
 
     public override void Replace(int group, double oldValue, double newValue, long timeMs) =>
         Offer(ref this[group], newValue);
+
+    public override void Lose(int group, double value) => Offer(ref this[group], value);
 
     protected override bool TryGetValue(in ExtremeState state, out double value)
     {

@@ -39,6 +39,14 @@ internal abstract class OutputWindow
     {
     }
 
+    /// <summary>
+    /// A sample gave way to a larger one at the same time, or came after it. An output that wants to know must do the
+    /// same in <see cref="Replace"/>, so that the order of the two does not matter.
+    /// </summary>
+    public virtual void Lose(int group, double value)
+    {
+    }
+
     /// <summary>Series of the window, at its close.</summary>
     public virtual void AddSeries(ReadOnlySpan<SeriesWindow> series)
     {

@@ -1,0 +1,120 @@
+using Millrace.Aggregation;
+
+namespace Millrace.Telemetry;
+
+/// <summary>What the rules took, refused and gave: the slice Aggregation, rule by rule.</summary>
+internal static class RuleMetrics
+{
+    /// <summary>Bounds of the shown histogram of lags: 127 ms, 255 ms … 70 minutes, each a bound that was counted.</summary>
+    private const int FirstLagBits = 7;
+    private const int LastLagBits = 22;
+
+    public static void Write(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
+    {
+        WriteInfo(page, rules);
+        WriteCounters(page, rules);
+        WriteLate(page, rules);
+        WriteLags(page, rules);
+        WriteState(page, rules);
+    }
+
+    private static void WriteInfo(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
+    {
+        page.Gauge("millrace_aggregation_rule_info", "1 for each rule in force.");
+        foreach (var rule in rules)
+        {
+            var config = rule.Rule.Config;
+            page.Sample(
+                1, ("rule", rule.Name), ("interval", config.IntervalText),
+                ("outputs", string.Join(',', config.Outputs)), ("time", rule.Rule.IsArrivalTime ? "arrival" : "event"));
+        }
+    }
+
+    private static void WriteCounters(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
+    {
+        page.Counter("millrace_aggregation_rule_samples_total", "Samples handed to the rule.");
+        WriteEach(page, rules, static rule => rule.Samples);
+        page.Counter(
+            "millrace_aggregation_too_far_ahead_samples_total", "Samples further ahead than the rule keeps windows.");
+        WriteEach(page, rules, static rule => rule.TooFarAhead);
+        page.Counter("millrace_aggregation_nan_samples_total", "Stale markers and other values that are no number.");
+        WriteEach(page, rules, static rule => rule.NotANumber);
+        page.Counter(
+            "millrace_aggregation_repeated_samples_total", "Samples equal in time to one that was counted already.");
+        WriteEach(page, rules, static rule => rule.Repeats);
+        page.Counter(
+            "millrace_aggregation_out_of_order_samples_total", "Samples older than the last one of their series.");
+        WriteEach(page, rules, static rule => rule.OutOfOrder);
+        page.Counter("millrace_aggregation_resets_total", "Counter resets.");
+        WriteEach(page, rules, static rule => rule.CounterResets);
+        page.Counter(
+            "millrace_aggregation_ambiguous_resets_total",
+            "Out-of-order samples that might witness a reset nobody else saw.");
+        WriteEach(page, rules, static rule => rule.AmbiguousResets);
+        page.Counter("millrace_aggregation_output_samples_total", "Output samples of closed windows.");
+        WriteEach(page, rules, static rule => rule.OutputSamples);
+    }
+
+    private static void WriteLate(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
+    {
+        page.Counter(
+            "millrace_aggregation_late_samples_total",
+            "Samples that came after their window had closed, by the lag up to which they did.");
+        foreach (var rule in rules)
+        {
+            for (var i = 0; i < rule.Late.Length; i++)
+            {
+                page.Sample(
+                    rule.Late[i], ("rule", rule.Name), ("age", LabelText.OfBucket(ShardCounters.LateBoundsMs, i)));
+            }
+        }
+    }
+
+    private static void WriteLags(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
+    {
+        page.Histogram(
+            "millrace_aggregation_lag_seconds", "Arrival minus timestamp, one observation per handful of samples.");
+        var bounds = new List<double>();
+        for (var bits = FirstLagBits; bits <= LastLagBits; bits++)
+        {
+            bounds.Add(((1L << bits) - 1) / 1e3);
+        }
+        foreach (var rule in rules)
+        {
+            var counts = new long[bounds.Count + 1];
+            for (var bucket = 0; bucket < rule.Lags.Length; bucket++)
+            {
+                var upperSeconds = LagHistogram.UpperBoundMs(bucket) / 1e3;
+                var at = bounds.FindIndex(bound => upperSeconds <= bound);
+                counts[at < 0 ? bounds.Count : at] += rule.Lags[bucket];
+            }
+            page.Buckets(bounds, counts, sumSeconds: null, ("rule", rule.Name));
+        }
+    }
+
+    private static void WriteState(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
+    {
+        page.Gauge("millrace_aggregation_series", "Input series that the rule remembers.");
+        WriteEach(page, rules, static rule => rule.Series);
+        page.Gauge("millrace_aggregation_groups", "Groups that the rule keeps.");
+        WriteEach(page, rules, static rule => rule.Groups);
+        page.Gauge("millrace_aggregation_lateness_seconds", "How long after its end a window stays open, as of now.");
+        WriteEach(page, rules, static rule => rule.LatenessMs / 1e3);
+        page.Gauge(
+            "millrace_aggregation_closed_through_timestamp_seconds", "The end of the last window that was closed.");
+        WriteEach(page, rules, static rule => rule.ClosedThroughMs / 1e3);
+    }
+
+    /// <summary>A rule of which the number is not known yet is left out.</summary>
+    private static void WriteEach(
+        ExpositionWriter page, IReadOnlyList<RuleReading> rules, Func<RuleReading, double?> read)
+    {
+        foreach (var rule in rules)
+        {
+            if (read(rule) is { } value)
+            {
+                page.Sample(value, ("rule", rule.Name));
+            }
+        }
+    }
+}

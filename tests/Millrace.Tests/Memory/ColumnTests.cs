@@ -1,0 +1,35 @@
+using Millrace.Memory;
+
+namespace Millrace.Tests.Memory;
+
+public sealed class ColumnTests
+{
+    [Fact]
+    public void Keeps_every_row_while_it_grows()
+    {
+        var column = new Column<long>();
+        for (var row = 0; row < 5_000; row++)
+        {
+            column.EnsureCapacity(row + 1);
+            column[row].ShouldBe(0, "new rows are zero");
+            column[row] = row + 1;
+        }
+        for (var row = 0; row < 5_000; row++)
+        {
+            column[row].ShouldBe(row + 1);
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 16)]
+    [InlineData(17, 32)]
+    [InlineData(1024, 1024)]
+    [InlineData(1025, 2048)]
+    [InlineData(3000, 3072)]
+    public void Starts_small_and_grows_by_chunks(int count, int capacity)
+    {
+        var column = new Column<int>();
+        column.EnsureCapacity(count);
+        column.Capacity.ShouldBe(capacity);
+    }
+}
