@@ -9,28 +9,34 @@ namespace Millrace.Ingest;
 /// </summary>
 internal sealed class AdmissionGate(IngestLimits limits, IngestCounters counters, Engine engine)
 {
-    /// <summary>Asks for room for a body of so many bytes; true must be followed by <see cref="Leave"/>.</summary>
-    public bool TryEnter(long bodyBytes, out string refusal)
+    public string TooManyRequests =>
+        $"{limits.MaxConcurrentRequests} requests are under way (ingest.max_concurrent_requests)";
+
+    public string TooManyBytes => $"{limits.MaxInFlightBytes} bytes are under way (ingest.max_in_flight_bytes)";
+
+    /// <summary>Asks to come in; true must be followed by <see cref="Leave"/>.</summary>
+    public bool TryEnter()
     {
         if (counters.Enter() > limits.MaxConcurrentRequests)
         {
             counters.Leave();
-            refusal = $"{limits.MaxConcurrentRequests} requests are under way (ingest.max_concurrent_requests)";
             return false;
         }
-        if (counters.AddBytesBeingRead(bodyBytes) + engine.BytesInFlight > limits.MaxInFlightBytes)
-        {
-            Leave(bodyBytes);
-            refusal = $"{limits.MaxInFlightBytes} bytes are under way (ingest.max_in_flight_bytes)";
-            return false;
-        }
-        refusal = "";
         return true;
     }
 
-    public void Leave(long bodyBytes)
+    public void Leave() => counters.Leave();
+
+    /// <summary>Asks for room for so many bytes; true must be followed by <see cref="Release"/>.</summary>
+    public bool TryReserve(long bytes)
     {
-        counters.AddBytesBeingRead(-bodyBytes);
-        counters.Leave();
+        if (counters.AddBytesBeingRead(bytes) + engine.BytesInFlight > limits.MaxInFlightBytes)
+        {
+            Release(bytes);
+            return false;
+        }
+        return true;
     }
+
+    public void Release(long bytes) => counters.AddBytesBeingRead(-bytes);
 }

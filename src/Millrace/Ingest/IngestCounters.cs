@@ -3,8 +3,11 @@ namespace Millrace.Ingest;
 /// <summary>Requests by protocol and status, as the endpoints answered them.</summary>
 internal sealed class IngestCounters
 {
+    /// <summary>Not an answer: the sender went away in mid-body. The number is nginx's.</summary>
+    public const int SenderGone = 499;
+
     /// <summary>The statuses that the endpoints give; anything else counts as the last.</summary>
-    public static readonly int[] Statuses = [200, 204, 400, 405, 408, 413, 415, 429, 503, 500];
+    public static readonly int[] Statuses = [200, 204, 400, 405, 408, 413, 415, 429, SenderGone, 503, 500];
 
     public static readonly string[] Protocols = ["remote_write_v1", "remote_write_v2", "prometheus_text", "unknown"];
 
@@ -16,7 +19,7 @@ internal sealed class IngestCounters
 
     public long BodyBytes => Interlocked.Read(ref _bodyBytes);
 
-    /// <summary>Samples of accepted bodies that were refused for good, such as those with bad labels.</summary>
+    /// <summary>Samples of accepted bodies that were refused for good, such as those with bad labels; repeats do not count.</summary>
     public long RefusedSamples => Interlocked.Read(ref _refusedSamples);
 
     public int ConcurrentRequests => Volatile.Read(ref _concurrent);

@@ -23,6 +23,6 @@ public sealed record IngestLimits
     /// <summary>Requests being read or applied. Beyond it: 429.</summary>
     public int MaxConcurrentRequests { get; init; } = 512;
 
-    /// <summary>Decompressed bytes of requests not yet applied. Beyond it: 429.</summary>
+    /// <summary>Bytes of bodies being read and of decoded samples not yet applied. Beyond it: 429.</summary>
     public long MaxInFlightBytes { get; init; } = 512L << 20;
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using System.Globalization;
 using System.IO;
@@ -36,14 +35,15 @@ internal sealed class WriteEndpoints(
     }
 
     /// <summary>Older vmagents ask whether their own protocol is spoken.</summary>
-    private static Task HandshakeAsync(HttpContext context)
+    private Task HandshakeAsync(HttpContext context)
     {
         if (context.Request.Query.ContainsKey("get_vm_proto_version"))
         {
             return context.Response.WriteAsync("1");
         }
-        context.Response.StatusCode = StatusCodes.Status405MethodNotAllowed;
-        return context.Response.WriteAsync("Use POST with a remote-write body.\n");
+        context.Response.Headers.Allow = "POST";
+        return AnswerAsync(
+            context, UnknownProtocol, StatusCodes.Status405MethodNotAllowed, "Use POST with a remote-write body.");
     }
 
     private Task WriteAsync(HttpContext context)
@@ -64,75 +64,62 @@ internal sealed class WriteEndpoints(
 
     private async Task TakeAsync(HttpContext context, BodyEncoding encoding)
     {
-        var protocol = ProtocolNumber(encoding);
-        var declared = context.Request.ContentLength ?? 0;
-        if (declared > limits.MaxRequestBytes)
+        if (context.Request.ContentLength > limits.MaxRequestBytes)
         {
-            await AnswerAsync(context, protocol, StatusCodes.Status413PayloadTooLarge, TooLargeText()).ConfigureAwait(false);
+            await AnswerTooLargeAsync(context, encoding).ConfigureAwait(false);
             return;
         }
         if (notAccepting() is { } reason)
         {
-            context.Response.Headers.RetryAfter = DiskRetryAfter;
-            await AnswerAsync(context, protocol, StatusCodes.Status503ServiceUnavailable, reason).ConfigureAwait(false);
+            await AnswerLaterAsync(context, encoding, StatusCodes.Status503ServiceUnavailable, reason)
+                .ConfigureAwait(false);
             return;
         }
-        if (!_gate.TryEnter(declared, out var refusal))
+        if (!_gate.TryEnter())
         {
-            context.Response.Headers.RetryAfter = BusyRetryAfter;
-            await AnswerAsync(context, protocol, StatusCodes.Status429TooManyRequests, refusal).ConfigureAwait(false);
+            await AnswerLaterAsync(context, encoding, StatusCodes.Status429TooManyRequests, _gate.TooManyRequests)
+                .ConfigureAwait(false);
             return;
         }
-        var body = ArrayPool<byte>.Shared.Rent((int)Math.Max(declared, 4096));
         try
         {
-            (body, var length) = await ReadBodyAsync(context.Request, body).ConfigureAwait(false);
-            if (length < 0)
-            {
-                await AnswerAsync(context, protocol, StatusCodes.Status413PayloadTooLarge, TooLargeText())
-                    .ConfigureAwait(false);
-                return;
-            }
-            var result = await PushAsync(body.AsMemory(0, length), encoding).ConfigureAwait(false);
-            await AnswerAsync(context, encoding, result, length).ConfigureAwait(false);
+            await TakeBodyAsync(context, encoding).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is IOException or BadHttpRequestException)
+        catch (BadHttpRequestException e) when (!context.Response.HasStarted)
         {
-            // The sender went away or broke the protocol in mid-body: nothing was taken, nobody reads the answer.
-            counters.Answered(protocol, (e as BadHttpRequestException)?.StatusCode ?? 400, 0, 0);
-            context.Response.StatusCode = (e as BadHttpRequestException)?.StatusCode ?? StatusCodes.Status400BadRequest;
+            // The body grew past Kestrel's bound, came too slowly, or is not what HTTP allows: nothing was taken.
+            await (e.StatusCode == StatusCodes.Status413PayloadTooLarge
+                ? AnswerTooLargeAsync(context, encoding)
+                : AnswerAsync(context, encoding, e.StatusCode, e.Message)).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException)
+        {
+            // The sender went away: nobody reads an answer.
+            counters.Answered(ProtocolNumber(encoding), IngestCounters.SenderGone, 0, 0);
+            context.Abort();
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(body);
-            _gate.Leave(declared);
+            _gate.Leave();
         }
     }
 
-    /// <summary>Reads the body into a rented buffer; a length of -1: it is larger than allowed.</summary>
-    private async Task<(byte[] Body, int Length)> ReadBodyAsync(HttpRequest request, byte[] body)
+    private async Task TakeBodyAsync(HttpContext context, BodyEncoding encoding)
     {
-        var length = 0;
-        while (true)
+        using var body = new RequestBody(_gate, limits.MaxRequestBytes);
+        switch (await body.ReadAsync(context.Request).ConfigureAwait(false))
         {
-            if (length == body.Length)
-            {
-                if (length >= limits.MaxRequestBytes)
-                {
-                    return (body, -1);
-                }
-                var larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(length * 2L, limits.MaxRequestBytes + 1));
-                body.AsSpan(0, length).CopyTo(larger);
-                ArrayPool<byte>.Shared.Return(body);
-                body = larger;
-            }
-            var read = await request.Body.ReadAsync(body.AsMemory(length), request.HttpContext.RequestAborted)
-                .ConfigureAwait(false);
-            if (read == 0)
-            {
-                return (body, length > limits.MaxRequestBytes ? -1 : length);
-            }
-            length += read;
+            case BodyReading.TooLarge:
+                await AnswerTooLargeAsync(context, encoding).ConfigureAwait(false);
+                break;
+            case BodyReading.NoRoom:
+                await AnswerLaterAsync(context, encoding, StatusCodes.Status429TooManyRequests, _gate.TooManyBytes)
+                    .ConfigureAwait(false);
+                break;
+            default:
+                var result = await PushAsync(body.Bytes, encoding).ConfigureAwait(false);
+                await AnswerAsync(context, encoding, result, body.Length).ConfigureAwait(false);
+                break;
         }
     }
 
@@ -158,36 +145,49 @@ internal sealed class WriteEndpoints(
 
     private Task AnswerAsync(HttpContext context, BodyEncoding encoding, in PushResult result, int bodyBytes)
     {
-        var response = context.Response;
-        if (encoding.Protocol == BodyProtocol.RemoteWriteV2)
-        {
-            var headers = response.Headers;
-            headers["X-Prometheus-Remote-Write-Samples-Written"] = Text(result.Written.Samples);
-            headers["X-Prometheus-Remote-Write-Histograms-Written"] = Text(result.Written.Histograms);
-            headers["X-Prometheus-Remote-Write-Exemplars-Written"] = Text(result.Written.Exemplars);
-        }
-        var protocol = ProtocolNumber(encoding);
         switch (result.Status)
         {
             case PushStatus.Accepted when result.Refusal.Length == 0:
-                response.StatusCode = StatusCodes.Status204NoContent;
-                counters.Answered(protocol, StatusCodes.Status204NoContent, bodyBytes, 0);
+                TellWritten(context.Response, encoding, result.Written);
+                context.Response.StatusCode = StatusCodes.Status204NoContent;
+                counters.Answered(ProtocolNumber(encoding), StatusCodes.Status204NoContent, bodyBytes, 0);
                 return Task.CompletedTask;
             case PushStatus.Accepted:
-                counters.Answered(protocol, StatusCodes.Status400BadRequest, bodyBytes, result.RefusedSamples);
+                TellWritten(context.Response, encoding, result.Written);
+                counters.Answered(
+                    ProtocolNumber(encoding), StatusCodes.Status400BadRequest, bodyBytes,
+                    result.IsRepeat ? 0 : result.RefusedSamples);
                 return WriteTextAsync(
-                    response, StatusCodes.Status400BadRequest,
+                    context.Response, StatusCodes.Status400BadRequest,
                     $"{result.RefusedSamples} refused: {result.Refusal}. Stored: {result.Written.Samples} samples, "
                     + $"{result.Written.Histograms} histograms, {result.Written.Exemplars} exemplars.");
             case PushStatus.TooLarge:
-                return AnswerAsync(context, protocol, StatusCodes.Status413PayloadTooLarge, result.Refusal);
+                return AnswerAsync(context, encoding, StatusCodes.Status413PayloadTooLarge, result.Refusal);
             case PushStatus.Malformed:
-                return AnswerAsync(context, protocol, StatusCodes.Status400BadRequest, result.Refusal);
+                return AnswerAsync(context, encoding, StatusCodes.Status400BadRequest, result.Refusal);
             default:
-                response.Headers.RetryAfter =
-                    result.Status == PushStatus.NotReady ? BusyRetryAfter : DiskRetryAfter;
-                return AnswerAsync(context, protocol, StatusCodes.Status503ServiceUnavailable, result.Refusal);
+                return AnswerLaterAsync(context, encoding, StatusCodes.Status503ServiceUnavailable, result.Refusal);
         }
+    }
+
+    /// <summary>Nothing was taken, and all of it may be taken later.</summary>
+    private Task AnswerLaterAsync(HttpContext context, BodyEncoding encoding, int status, string text)
+    {
+        context.Response.Headers.RetryAfter =
+            status == StatusCodes.Status429TooManyRequests ? BusyRetryAfter : DiskRetryAfter;
+        return AnswerAsync(context, encoding, status, text);
+    }
+
+    private Task AnswerTooLargeAsync(HttpContext context, BodyEncoding encoding) =>
+        AnswerAsync(
+            context, encoding, StatusCodes.Status413PayloadTooLarge,
+            $"The body is larger than ingest.max_request_bytes ({limits.MaxRequestBytes}) allows.");
+
+    /// <summary>Nothing was taken.</summary>
+    private Task AnswerAsync(HttpContext context, BodyEncoding encoding, int status, string text)
+    {
+        TellWritten(context.Response, encoding, default);
+        return AnswerAsync(context, ProtocolNumber(encoding), status, text);
     }
 
     private Task AnswerAsync(HttpContext context, int protocol, int status, string text)
@@ -196,15 +196,24 @@ internal sealed class WriteEndpoints(
         return WriteTextAsync(context.Response, status, text);
     }
 
+    /// <summary>Remote write 2.0 alone: a sender of 1.0 must not take the gateway for one that speaks 2.0.</summary>
+    private static void TellWritten(HttpResponse response, BodyEncoding encoding, in WrittenCounts written)
+    {
+        if (encoding.Protocol == BodyProtocol.RemoteWriteV2)
+        {
+            var headers = response.Headers;
+            headers["X-Prometheus-Remote-Write-Samples-Written"] = Text(written.Samples);
+            headers["X-Prometheus-Remote-Write-Histograms-Written"] = Text(written.Histograms);
+            headers["X-Prometheus-Remote-Write-Exemplars-Written"] = Text(written.Exemplars);
+        }
+    }
+
     private static Task WriteTextAsync(HttpResponse response, int status, string text)
     {
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         return response.WriteAsync(text + "\n");
     }
-
-    private string TooLargeText() =>
-        $"The body is larger than ingest.max_request_bytes ({limits.MaxRequestBytes}) allows.";
 
     private static int ProtocolNumber(BodyEncoding encoding) => (int)encoding.Protocol - 1;
 

@@ -18,8 +18,8 @@ namespace Millrace.Pipeline;
 /// </summary>
 internal sealed class Base
 {
-    public const int Format = 2;
-    public const int OldestFormat = 2;
+    public const int Format = 3;
+    public const int OldestFormat = 3;
 
     private readonly IDisk _disk;
     private readonly List<(string Path, long SizeBytes)> _parts = [];
@@ -115,7 +115,7 @@ internal sealed class Base
             Clocks = reader.ReadSpan<RuleClock>(),
             ClosedThrough = reader.ReadSpan<long>(),
             LastEmitted = ReadLastEmitted(reader),
-            Requests = reader.ReadSpan<RememberedRequest>(),
+            Requests = RememberedRequest.ReadAll(reader),
         };
         var count = reader.ReadInt32();
         for (var i = 0; i < count; i++)

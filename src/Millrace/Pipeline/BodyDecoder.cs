@@ -32,6 +32,12 @@ internal readonly record struct BodyEncoding(BodyProtocol Protocol, BodyCompress
         new((BodyProtocol)(byte)number, (BodyCompression)(byte)(number >> 8));
 }
 
+/// <summary>What a body may hold to be taken into the log.</summary>
+internal readonly record struct BodyLimits(long MaxDecompressedBytes, int MaxSeries)
+{
+    public static readonly BodyLimits None = new(Array.MaxLength, int.MaxValue);
+}
+
 /// <summary>What came of decoding a body.</summary>
 internal enum DecodeOutcome
 {
@@ -53,10 +59,10 @@ internal sealed class BodyDecoder
     private byte[] _buffer = [];
 
     public DecodeOutcome Decode(
-        ReadOnlySpan<byte> body, BodyEncoding encoding, Generation generation, DecodedBatch batch, out string error)
+        ReadOnlySpan<byte> body, BodyEncoding encoding, Generation generation, in BodyLimits limits,
+        DecodedBatch batch, out string error)
     {
         batch.Begin(generation);
-        var limits = generation.Config.Ingest;
         var outcome = Decompress(body, encoding.Compression, limits.MaxDecompressedBytes, out var size, out error);
         if (outcome != DecodeOutcome.Ok)
         {
@@ -64,7 +70,7 @@ internal sealed class BodyDecoder
         }
         var plain = encoding.Compression == BodyCompression.None ? body : _buffer.AsSpan(0, size);
         var sink = new BatchSink(batch, _labels);
-        var decodeLimits = DecodeLimits.Default with { MaxSeries = limits.MaxSeriesPerRequest };
+        var decodeLimits = DecodeLimits.Default with { MaxSeries = limits.MaxSeries };
         var isWellFormed = encoding.Protocol switch
         {
             BodyProtocol.RemoteWriteV1 => RemoteWriteV1Decoder.TryDecode(plain, ref sink, decodeLimits, out error),

@@ -13,6 +13,16 @@ internal readonly record struct BatchExtra(
 /// </summary>
 internal sealed class DecodedBatch
 {
+    /// <summary>
+    /// Samples of one body. A sample takes two bytes of a body that compresses well, and here twenty: beyond this they
+    /// are refused. Fixed, because a replay must refuse the same ones. No sender comes near it.
+    /// </summary>
+    public const int MaxSamples = 1 << 23;
+
+    /// <summary>Columns longer than this are not kept for the next body.</summary>
+    private const int MaxKeptSamples = 1 << 18;
+
+    private const int SampleBytes = sizeof(int) + sizeof(long) + sizeof(double);
     private int[] _series = new int[4096];
     private long[] _timesMs = new long[4096];
     private double[] _values = new double[4096];
@@ -35,7 +45,10 @@ internal sealed class DecodedBatch
 
     public List<BatchExtra> Extras { get; } = [];
 
+    /// <summary>Each once, although remote write 2.0 tells it with every series.</summary>
     public List<MetricMetadata> Metadata { get; } = [];
+
+    public HashSet<UInt128> ToldMetadata { get; } = [];
 
     public int RefusedSamples { get; private set; }
 
@@ -47,6 +60,15 @@ internal sealed class DecodedBatch
     public int HistogramCount { get; private set; }
 
     public int ExemplarCount { get; private set; }
+
+    /// <summary>Nothing came in, not even something to refuse.</summary>
+    public bool IsEmpty => Count + Extras.Count + Metadata.Count == 0 && Refusal is null;
+
+    /// <summary>What it takes in memory, roughly.</summary>
+    public long SizeBytes => (long)Count * SampleBytes + _extraBytesUsed;
+
+    /// <summary>Grown by a rare giant: not worth keeping.</summary>
+    public bool IsOversized => _series.Length > MaxKeptSamples || _extraBytes.Length > MaxKeptSamples * SampleBytes;
 
     public ReadOnlySpan<int> Series => _series.AsSpan(0, Count);
 
@@ -71,6 +93,7 @@ internal sealed class DecodedBatch
         HasAllTimestamps = true;
         Extras.Clear();
         Metadata.Clear();
+        ToldMetadata.Clear();
         RefusedSamples = 0;
         RefusedExtras = 0;
         Refusal = null;
@@ -82,9 +105,10 @@ internal sealed class DecodedBatch
     public void Add(int series, long timestampMs, double value, long startMs)
     {
         var at = Count;
-        if (at == _series.Length)
+        if (at == _series.Length && !TryGrow())
         {
-            Grow();
+            Refuse("one request holds more samples than can be taken at once", 1, 0);
+            return;
         }
         _series[at] = series;
         _timesMs[at] = timestampMs;
@@ -167,8 +191,12 @@ internal sealed class DecodedBatch
 
     private void SetOrdinal(int at) => _ordinals[at] = at + Extras.Count;
 
-    private void Grow()
+    private bool TryGrow()
     {
+        if (_series.Length == MaxSamples)
+        {
+            return false;
+        }
         var size = _series.Length * 2;
         Array.Resize(ref _series, size);
         Array.Resize(ref _timesMs, size);
@@ -181,6 +209,7 @@ internal sealed class DecodedBatch
         {
             Array.Resize(ref _ordinals, size);
         }
+        return true;
     }
 }
 
@@ -229,8 +258,23 @@ internal struct BatchSink(DecodedBatch batch, List<Label> labels) : IWriteSink
         Extra(isExemplar: true, exemplarLabels, timestampMs, value);
 
     public readonly void Metadata(
-        ReadOnlySpan<byte> family, MetricType type, ReadOnlySpan<byte> help, ReadOnlySpan<byte> unit) =>
+        ReadOnlySpan<byte> family, MetricType type, ReadOnlySpan<byte> help, ReadOnlySpan<byte> unit)
+    {
+<<<<<<< HEAD
+        var hash = MetadataStore.HashOf(family, type, help, unit);
+        if (batch.ToldMetadata.Add(hash))
+        {
+            batch.Metadata.Add(batch.Generation.Metadata.Take(hash, family, type, help, unit));
+        }
+=======
+        if (family.IsEmpty)
+        {
+            batch.Refuse(LabelBlock.Describe(LabelDefect.MissingMetricName), 0, 0);
+            return;
+        }
         batch.Metadata.Add(new MetricMetadata(Text(family), type, Text(help), Text(unit)));
+>>>>>>> ingest
+    }
 
     public readonly void Refused(string reason, int samples, int histograms, int exemplars) =>
         batch.Refuse(reason, samples, histograms + exemplars);
@@ -261,6 +305,4 @@ internal struct BatchSink(DecodedBatch batch, List<Label> labels) : IWriteSink
         }
         return batch.Generation.Resolver.Resolve(labels);
     }
-
-    private static string Text(ReadOnlySpan<byte> utf8) => System.Text.Encoding.UTF8.GetString(utf8);
 }

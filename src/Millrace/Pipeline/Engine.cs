@@ -85,7 +85,7 @@ internal sealed class Engine
 
     public long HandedOverLsn => Volatile.Read(ref _handedOverLsn);
 
-    /// <summary>Body bytes handed over and not yet applied by every worker.</summary>
+    /// <summary>Bytes of decoded batches handed over and not yet applied by every worker.</summary>
     public long BytesInFlight => Interlocked.Read(ref _bytesInFlight);
 
     /// <summary>The shards of all rules in all tasks.</summary>
@@ -149,7 +149,7 @@ internal sealed class Engine
     public void ReturnItem(BatchItem item)
     {
         // A few dozen cover all connections; what a burst made beyond that is left to the collector.
-        if (_items.Count < 64)
+        if (_items.Count < 64 && !item.Batch.IsOversized)
         {
             _items.Add(item);
         }

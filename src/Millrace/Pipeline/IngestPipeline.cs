@@ -81,10 +81,11 @@ internal sealed class IngestPipeline
     public async ValueTask<PushResult> PushAsync(ReadOnlyMemory<byte> body, BodyEncoding encoding)
     {
         var result = Push(body.Span, encoding, out var lsn);
-        if (result.Status == PushStatus.Accepted && _durability == Durability.LogSynced
+        if (result.Status == PushStatus.Accepted && lsn > 0 && _durability == Durability.LogSynced
             && !await _log!.WaitSynced(lsn).ConfigureAwait(false))
         {
-            return result with { Status = PushStatus.Failed, Refusal = $"the log could not be synced: {_log.Failure}" };
+            return new PushResult(
+                PushStatus.Failed, default, Refusal: $"the log could not be synced: {_log.Failure}");
         }
         return result;
     }
@@ -112,6 +113,11 @@ internal sealed class IngestPipeline
                 _engine.ReturnItem(item);
                 var status = outcome == DecodeOutcome.TooLarge ? PushStatus.TooLarge : PushStatus.Malformed;
                 return new PushResult(status, default, Refusal: error);
+            }
+            if (item.Batch.IsEmpty)
+            {
+                _engine.ReturnItem(item);
+                return new PushResult(PushStatus.Accepted, default);
             }
             item.ArrivalMs = _clock.NowMs();
             item.Batch.Stamp(item.ArrivalMs);
@@ -183,14 +189,18 @@ internal sealed class IngestPipeline
 
     /// <summary>
     /// Called by the replayer at the end of the log: <paramref name="replayRest"/> runs under the append lock, and what
-    /// is accepted afterwards goes straight to the workers.
+    /// is accepted afterwards goes straight to the workers. False: it could not, and nothing has changed.
     /// </summary>
-    public void GoLive(Action replayRest)
+    public bool TryGoLive(Func<bool> replayRest)
     {
         lock (_appendLock)
         {
-            replayRest();
+            if (!replayRest())
+            {
+                return false;
+            }
             Volatile.Write(ref _isLive, true);
+            return true;
         }
     }
 
@@ -211,7 +221,11 @@ internal sealed class IngestPipeline
         {
             decoder = new BodyDecoder();
         }
-        var outcome = decoder.Decode(body, encoding, Generation, item.Batch, out error);
+        var generation = Generation;
+        var limits = generation.Config.Ingest;
+        var outcome = decoder.Decode(
+            body, encoding, generation, new BodyLimits(limits.MaxDecompressedBytes, limits.MaxSeriesPerRequest),
+            item.Batch, out error);
         _decoders.Add(decoder);
         return outcome;
     }
@@ -229,7 +243,7 @@ internal sealed class IngestPipeline
         if (_requests.TryGet(hash, out var known))
         {
             Interlocked.Increment(ref _repeatedRequests);
-            result = new PushResult(PushStatus.Accepted, known.Written, IsRepeat: true);
+            result = new PushResult(PushStatus.Accepted, known.Written, known.Refused, known.Refusal, IsRepeat: true);
             lsn = known.Lsn;
             return true;
         }
@@ -244,18 +258,16 @@ internal sealed class IngestPipeline
         out PushResult result, out long lsn)
     {
         var batch = item.Batch;
-        var written = new WrittenCounts(batch.Count, batch.HistogramCount, batch.ExemplarCount);
-        var refused = batch.RefusedSamples + batch.RefusedExtras;
-        var refusal = batch.Refusal ?? "";
         var header = new RecordHeader
         {
             Type = RecordType.Batch,
             FormatVersion = 1,
             Encoding = encoding.Number,
             ArrivalMs = item.ArrivalMs,
-            RequestHash = batch.HasAllTimestamps && refused == 0 ? hash : default,
+            RequestHash = batch.HasAllTimestamps ? hash : default,
         };
-        item.SizeBytes = body.Length;
+        item.SizeBytes = batch.SizeBytes;
+        RememberedRequest taken;
         lock (_appendLock)
         {
             if (!ReferenceEquals(batch.Generation, _generation))
@@ -275,9 +287,10 @@ internal sealed class IngestPipeline
                 result = Refuse(outcome);
                 return true;
             }
+            taken = RememberedRequest.Of(hash, item.ArrivalMs, lsn, batch);
             if (header.RequestHash != default)
             {
-                _requests.Add(new RememberedRequest(hash, item.ArrivalMs, lsn, written));
+                _requests.Add(taken);
             }
             item.Lsn = lsn;
             item.IsForLanesOnly = false;
@@ -294,7 +307,7 @@ internal sealed class IngestPipeline
         // faster than the workers.
         _engine.Help();
         Interlocked.Increment(ref _acceptedRequests);
-        result = new PushResult(PushStatus.Accepted, written, refused, refusal);
+        result = new PushResult(PushStatus.Accepted, taken.Written, taken.Refused, taken.Refusal);
         return true;
     }
 

@@ -93,7 +93,7 @@ internal sealed class BaseItem(
             head.Write(rule);
             head.Write(endMs);
         }
-        head.WriteSpan<RememberedRequest>(requests);
+        RememberedRequest.WriteAll(head, requests);
     }
 }
 

@@ -49,10 +49,17 @@ internal sealed class Replayer
     /// <summary>Records that could not be read, or that no configuration was in force for.</summary>
     public long LostRecords { get; private set; }
 
+    /// <summary>Why the log cannot be read; null when all is well.</summary>
+    public string? Failure => _reader.Failure;
+
     /// <summary>Where the replay is; it ends at the log's end.</summary>
     public long NextLsn => _reader.NextLsn;
 
-    public async Task RunAsync(CancellationToken stop)
+    /// <summary>
+    /// False when the log could not be read to its end (<see cref="Failure"/>): the pipeline stays as it is, since to go
+    /// live would be to forget what was not read.
+    /// </summary>
+    public async Task<bool> RunAsync(CancellationToken stop)
     {
         while (_reader.NextLsn < _log.NextLsn && _reader.TryRead(out var record))
         {
@@ -64,15 +71,17 @@ internal sealed class Replayer
             Apply(record);
         }
         // The last records under the lock, so that nothing can come in between.
-        _pipeline.GoLive(() =>
+        var isLive = _reader.Failure is null && _pipeline.TryGoLive(() =>
         {
             while (_reader.TryRead(out var record))
             {
                 Apply(record);
             }
+            return _reader.Failure is null;
         });
         LostRecords += _reader.SkippedRecords + _reader.DroppedRecords;
         _reader.Dispose();
+        return isLive;
     }
 
     private void Apply(in LogRecord record)
@@ -116,7 +125,9 @@ internal sealed class Replayer
         // What lanes missed of the time before the base went by the configuration of that time.
         var isForLanesOnly = record.Lsn <= _baseLsn;
         var generation = isForLanesOnly ? _engine.GenerationAt(record.Lsn) : _engine.Generation;
-        if (_decoder.Decode(record.Payload.Span, encoding, generation, item.Batch, out _) != DecodeOutcome.Ok)
+        // What is in the log was within the limits of its time; those of today do not apply to it.
+        if (_decoder.Decode(record.Payload.Span, encoding, generation, BodyLimits.None, item.Batch, out _)
+            != DecodeOutcome.Ok)
         {
             LostRecords++;
             _engine.ReturnItem(item);
@@ -125,7 +136,7 @@ internal sealed class Replayer
         item.Lsn = record.Lsn;
         item.ArrivalMs = record.Header.ArrivalMs;
         item.IsForLanesOnly = isForLanesOnly;
-        item.SizeBytes = record.Payload.Length;
+        item.SizeBytes = item.Batch.SizeBytes;
         item.Batch.Stamp(item.ArrivalMs);
         if (IsRepeat(record, item.Batch))
         {
@@ -140,8 +151,8 @@ internal sealed class Replayer
     private bool IsRepeat(in LogRecord record, DecodedBatch batch)
     {
         var header = record.Header;
-        var written = new WrittenCounts(batch.Count, batch.HistogramCount, batch.ExemplarCount);
         return header.RequestHash != default
-            && !_pipeline.Remember(new RememberedRequest(header.RequestHash, header.ArrivalMs, record.Lsn, written));
+            && !_pipeline.Remember(
+                RememberedRequest.Of(header.RequestHash, header.ArrivalMs, record.Lsn, batch));
     }
 }

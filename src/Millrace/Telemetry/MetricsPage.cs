@@ -102,7 +102,7 @@ internal sealed class MetricsPage
             "Samples, histograms and exemplars refused for good (400) while the rest of their body was taken.",
             _ingest.RefusedSamples);
         page.Gauge("millrace_ingest_concurrent_requests", "Write requests under way.", _ingest.ConcurrentRequests);
-        page.Gauge("millrace_ingest_reading_bytes", "Declared bytes of bodies being read.", _ingest.BytesBeingRead);
+        page.Gauge("millrace_ingest_reading_bytes", "Memory set aside for bodies being read.", _ingest.BytesBeingRead);
     }
 
     private void WritePipeline(ExpositionWriter page)
@@ -112,7 +112,7 @@ internal sealed class MetricsPage
             "millrace_pipeline_caught_up", "1 when the log has been replayed, 0 before.",
             _pipeline.Ingest.IsLive ? 1 : 0);
         page.Gauge(
-            "millrace_pipeline_in_flight_bytes", "Body bytes in the log and not yet applied by every worker.",
+            "millrace_pipeline_in_flight_bytes", "Decoded bytes in the log and not yet applied by every worker.",
             engine.BytesInFlight);
         page.Gauge("millrace_pipeline_workers", "Workers that apply records.", engine.WorkerCount);
         page.Gauge(

@@ -1,0 +1,98 @@
+using System.Buffers;
+using Microsoft.AspNetCore.Http;
+
+namespace Millrace.Ingest;
+
+/// <summary>How reading a body ended.</summary>
+internal enum BodyReading
+{
+    Complete,
+
+    /// <summary>It is larger than allowed.</summary>
+    TooLarge,
+
+    /// <summary>The gate has no room for more of it.</summary>
+    NoRoom,
+}
+
+/// <summary>
+/// A body as received, in a rented buffer that owns its room under the gate. The buffer grows with what has arrived,
+/// not with what was announced: a sender that promises much and sends nothing holds little.
+/// </summary>
+internal sealed class RequestBody(AdmissionGate gate, long maxBytes) : IDisposable
+{
+    private const int FirstBytes = 4 << 10;
+    private const int MaxFirstBytes = 1 << 20;
+
+    private byte[] _buffer = [];
+    private int _length;
+    private long _reservedBytes;
+
+    public int Length => _length;
+
+    public ReadOnlyMemory<byte> Bytes => _buffer.AsMemory(0, _length);
+
+    public async ValueTask<BodyReading> ReadAsync(HttpRequest request)
+    {
+        var declared = request.ContentLength;
+        if (declared > maxBytes)
+        {
+            return BodyReading.TooLarge;
+        }
+        if (!TryGrow(Math.Clamp(declared ?? FirstBytes, 1, MaxFirstBytes)))
+        {
+            return BodyReading.NoRoom;
+        }
+        while (_length != declared)
+        {
+            // One byte more than allowed is room enough to see that it is too large.
+            if (_length == _buffer.Length && !TryGrow(Math.Min(_length * 2L, (declared ?? maxBytes) + 1)))
+            {
+                return BodyReading.NoRoom;
+            }
+            var read = await request.Body.ReadAsync(_buffer.AsMemory(_length)).ConfigureAwait(false);
+            if (read == 0)
+            {
+                break;
+            }
+            _length += read;
+            if (_length > maxBytes)
+            {
+                return BodyReading.TooLarge;
+            }
+        }
+        return BodyReading.Complete;
+    }
+
+    public void Dispose()
+    {
+        ReturnBuffer(_buffer);
+        _buffer = [];
+        gate.Release(_reservedBytes);
+        _reservedBytes = 0;
+    }
+
+    private bool TryGrow(long bytes)
+    {
+        var more = bytes - _reservedBytes;
+        if (!gate.TryReserve(more))
+        {
+            return false;
+        }
+        _reservedBytes = bytes;
+        var larger = ArrayPool<byte>.Shared.Rent((int)bytes);
+        _buffer.AsSpan(0, _length).CopyTo(larger);
+        // Exactly once: a buffer returned twice would soon hold the bodies of two senders.
+        ReturnBuffer(_buffer);
+        _buffer = larger;
+        return true;
+    }
+
+    private static void ReturnBuffer(byte[] buffer)
+    {
+        if (buffer.Length > 0)
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+}
