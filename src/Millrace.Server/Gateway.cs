@@ -28,6 +28,9 @@ namespace Millrace.Server;
 /// </summary>
 internal sealed partial class Gateway : IDisposable
 {
+    /// <summary>Log segments made ahead while nothing is to do.</summary>
+    private const int SparesAtOpen = 2;
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly MillraceConfig _config;
@@ -79,6 +82,7 @@ internal sealed partial class Gateway : IDisposable
         {
             Time = _time,
             Random = NewRandom(),
+            SparesAtOpen = SparesAtOpen,
             Workers = Math.Max(1, Environment.ProcessorCount),
             Failed = Fail,
             Warned = text => Log.Warning(_log, text),
