@@ -221,11 +221,7 @@ internal sealed class IngestPipeline
         {
             decoder = new BodyDecoder();
         }
-        var generation = Generation;
-        var limits = generation.Config.Ingest;
-        var outcome = decoder.Decode(
-            body, encoding, generation, new BodyLimits(limits.MaxDecompressedBytes, limits.MaxSeriesPerRequest),
-            item.Batch, out error);
+        var outcome = decoder.Decode(body, encoding, Generation, item.Batch, out error);
         _decoders.Add(decoder);
         return outcome;
     }
