@@ -260,20 +260,16 @@ internal struct BatchSink(DecodedBatch batch, List<Label> labels) : IWriteSink
     public readonly void Metadata(
         ReadOnlySpan<byte> family, MetricType type, ReadOnlySpan<byte> help, ReadOnlySpan<byte> unit)
     {
-<<<<<<< HEAD
-        var hash = MetadataStore.HashOf(family, type, help, unit);
-        if (batch.ToldMetadata.Add(hash))
-        {
-            batch.Metadata.Add(batch.Generation.Metadata.Take(hash, family, type, help, unit));
-        }
-=======
         if (family.IsEmpty)
         {
             batch.Refuse(LabelBlock.Describe(LabelDefect.MissingMetricName), 0, 0);
             return;
         }
-        batch.Metadata.Add(new MetricMetadata(Text(family), type, Text(help), Text(unit)));
->>>>>>> ingest
+        var hash = MetadataStore.HashOf(family, type, help, unit);
+        if (batch.ToldMetadata.Add(hash))
+        {
+            batch.Metadata.Add(batch.Generation.Metadata.Take(hash, family, type, help, unit));
+        }
     }
 
     public readonly void Refused(string reason, int samples, int histograms, int exemplars) =>

@@ -138,14 +138,8 @@ public sealed partial class MetricsPageTests : IDisposable
             return $"{family.Key} {family.Value} {string.Join(", ", labels)}".TrimEnd();
         });
         var text = File.ReadAllText(Path.Combine(Peers.RepositoryRoot(), "docs", "metrics.md"));
-<<<<<<< HEAD
         var documented = Row().Matches(text.Replace("`", "", StringComparison.Ordinal)).Select(
             row => $"{row.Groups[1].Value} {row.Groups[2].Value} {row.Groups[3].Value}".TrimEnd());
-=======
-        var documented = Row().Matches(text).Select(row =>
-            $"{row.Groups[1].Value} {row.Groups[2].Value} {row.Groups[3].Value}"
-                .Replace("`", "", StringComparison.Ordinal).TrimEnd());
->>>>>>> docs
         documented.Order(StringComparer.Ordinal).ShouldBe(actual.Order(StringComparer.Ordinal));
     }
 
@@ -167,13 +161,7 @@ public sealed partial class MetricsPageTests : IDisposable
         exitCode.ShouldBe(0);
     }
 
-<<<<<<< HEAD
     /// <summary>Three counters that rules take, a gauge that none takes, and a sample for each reason to drop.</summary>
-=======
-    /// <summary>
-    /// Three counters that rules take, a gauge that none takes, and one sample for each reason to drop.
-    /// </summary>
->>>>>>> docs
     private void Send(int i) => _gateway.Push($$"""
         http_requests_total{job="a",pod="1"} {{i}} NOW
         http_requests_total{job="a",pod="2"} {{i}} NOW
