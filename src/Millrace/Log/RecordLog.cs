@@ -29,7 +29,7 @@ internal sealed class RecordLog : IDisposable
     private readonly IDisposable? _folderLock; // null: read-only
     private readonly SegmentList _segments;
     private readonly SpareSegments _spares;
-    private readonly Task _filling = Task.CompletedTask;
+    private readonly Thread? _filling; // makes spares ahead
     private readonly FreeSpaceGuard _space;
     private readonly SyncWaiters _syncWaiters;
 
@@ -95,7 +95,12 @@ internal sealed class RecordLog : IDisposable
         }
         if (options.SparesAtOpen > 0)
         {
-            _filling = Task.Run(() => _spares.Fill(options.SparesAtOpen, options.SegmentBytes, MayFill));
+            _filling = new Thread(() => _spares.Fill(options.SparesAtOpen, options.SegmentBytes, MayFill))
+            {
+                IsBackground = true,
+                Name = "log spares",
+            };
+            _filling.Start();
         }
     }
 
@@ -302,7 +307,7 @@ internal sealed class RecordLog : IDisposable
         }
         if (_folderLock is not null)
         {
-            _filling.Wait(); // It ends after its present piece, because the log is closed.
+            _filling?.Join(); // It ends after its present piece, because the log is closed.
             _spares.DeleteAll();
         }
         _folderLock?.Dispose();
