@@ -9,8 +9,8 @@ using Millrace.Protocols.RemoteWrite;
 namespace Millrace.Server;
 
 /// <summary>
-/// The fleet of <c>--demo</c>: a few hundred pods whose counters grow, restart, come and go, sent as real remote write to
-/// the gateway's own address. It is a sender like any other; nothing in the gateway knows of it.
+/// The fleet of <c>--demo</c>: a few hundred pods whose counters grow, restart, come and go, sent as real remote write
+/// to the gateway's own address. It is a sender like any other; nothing in the gateway knows of it.
 /// </summary>
 internal sealed class Demo
 {

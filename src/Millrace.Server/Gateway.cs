@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Http;
 using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -27,6 +28,9 @@ namespace Millrace.Server;
 /// </summary>
 internal sealed partial class Gateway : IDisposable
 {
+    /// <summary>Log segments made ahead while nothing is to do.</summary>
+    private const int SparesAtOpen = 2;
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly MillraceConfig _config;
@@ -78,6 +82,7 @@ internal sealed partial class Gateway : IDisposable
         {
             Time = _time,
             Random = NewRandom(),
+            SparesAtOpen = SparesAtOpen,
             Workers = Math.Max(1, Environment.ProcessorCount),
             Failed = Fail,
             Warned = text => Log.Warning(_log, text),
@@ -96,6 +101,7 @@ internal sealed partial class Gateway : IDisposable
         using var pumps = new CancellationTokenSource();
         var background = new List<Task> { CatchUpAsync(ended.Token), TickAsync(ended.Token) };
         var pumping = PumpAsync(pumps.Token);
+        background.Add(ProbeAsync(ended.Token));
         if (isDemo)
         {
             background.Add(Demo.RunAsync(_config.Server.Listen, _time, ended.Token));
@@ -151,6 +157,27 @@ internal sealed partial class Gateway : IDisposable
         catch (Exception e)
         {
             Fail($"a tick failed: {e}");
+        }
+    }
+
+    /// <summary>Looks once whether a backend would store a repeated block twice, and says so.</summary>
+    private async Task ProbeAsync(CancellationToken stop)
+    {
+        using var client = new HttpClient();
+        try
+        {
+            foreach (var destination in Pipeline.Destinations)
+            {
+                var handling = await BackendProbe.AskAsync(destination.Config, client, _time, stop);
+                if (BackendProbe.Warning(destination.Name, handling) is { } warning)
+                {
+                    Log.Warning(_log, warning);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Stopping.
         }
     }
 

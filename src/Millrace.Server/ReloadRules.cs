@@ -1,4 +1,5 @@
 using Millrace.Configuration;
+using Millrace.Delivery;
 
 namespace Millrace.Server;
 
@@ -32,16 +33,20 @@ internal static class ReloadRules
         {
             // Relabeling is the pipeline's; everything else belongs to the running destination.
             var (before, after) = (running.Destinations[i], loaded.Destinations[i]);
-            if ((before with { RelabelConfigs = [], Headers = Empty }) != (after with { RelabelConfigs = [], Headers = Empty })
-                || !SameHeaders(before.Headers, after.Headers))
+            if (WithoutLists(before) != WithoutLists(after) || !SameHeaders(before.Headers, after.Headers))
             {
-                problems.Add($"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs need a restart");
+                problems.Add(
+                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs need a restart");
             }
         }
         return problems.Count > 0;
     }
 
     private static readonly Dictionary<string, string> Empty = [];
+
+    /// <summary>What records compare by value.</summary>
+    private static DestinationConfig WithoutLists(DestinationConfig destination) =>
+        destination with { RelabelConfigs = [], Headers = Empty };
 
     private static bool SameHeaders(IReadOnlyDictionary<string, string> a, IReadOnlyDictionary<string, string> b)
     {

@@ -224,7 +224,9 @@ internal sealed class AggregationRule
         value >= 0 ? value / by : -((-value + by - 1) / by);
 }
 
-/// <summary>Defaults are not written, so that a key added in a later release does not change older rules' keys.</summary>
+/// <summary>
+/// Defaults are not written, so that a key added in a later release does not change older rules' keys.
+/// </summary>
 [JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]
 [JsonSerializable(typeof(AggregationRuleConfig))]
 internal sealed partial class RuleDefinitionJson : JsonSerializerContext;

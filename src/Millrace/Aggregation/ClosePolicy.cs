@@ -9,16 +9,20 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
     /// <summary>The share of samples that <c>auto</c> waits for.</summary>
     private const double Quantile = 0.999;
 
-    /// <summary>What is kept of older observations at each close: a pause is forgotten within some windows.</summary>
-    private const double Keep = 0.8;
+    /// <summary>
+    /// Periods that are remembered, and the fewest that say something. The lateness is the second largest quantile of
+    /// them: one outlier, or one burst within a period, does not move it, and a pause is forgotten within minutes.
+    /// </summary>
+    private const int MaxPeriods = 10;
+    private const int MinPeriods = 3;
 
-    /// <summary>Fewer observations than this say nothing about a high quantile.</summary>
-    private const double MinObservations = 200;
+    /// <summary>A period lasts until it has as many observations, however few samples a rule gets.</summary>
+    private const long MinObservations = 20;
 
     private static readonly TimeSpan StartLateness = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan MinLateness = TimeSpan.FromSeconds(1);
 
-    private readonly double[] _recent = new double[LagHistogram.BucketCount];
+    private readonly Queue<long> _periods = new(); // the quantile of each
     private readonly long[] _seen = new long[LagHistogram.BucketCount];
 
     public long LatenessMs { get; private set; } = rule.IsArrivalTime ? 0
@@ -40,7 +44,9 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
         return Math.Max(bound, rule.WindowOf(nowMs - LatenessMs + 1, clock.OffsetMs) - 1);
     }
 
-    /// <summary>Follows the lags of the rule's shards, where the lateness is <c>auto</c>.</summary>
+    /// <summary>
+    /// Ends a period of lags of the rule's shards, where the lateness is <c>auto</c>; called every some seconds.
+    /// </summary>
     public void Observe(IEnumerable<LagHistogram> lags)
     {
         if (rule.IsArrivalTime || rule.Config.AllowedLateness is not null)
@@ -56,34 +62,55 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
                 sums[i] += counts[i];
             }
         }
-        var total = 0.0;
+        var total = 0L;
         for (var i = 0; i < sums.Length; i++)
         {
-            _recent[i] = _recent[i] * Keep + Math.Max(0, sums[i] - _seen[i]);
-            _seen[i] = sums[i];
-            total += _recent[i];
+            // Counts begin anew where shards do.
+            total += Math.Max(0, sums[i] - _seen[i]);
         }
-        if (total >= MinObservations)
+        if (total < MinObservations)
+        {
+            return;
+        }
+        _periods.Enqueue(QuantileOf(sums, total));
+        sums.CopyTo(_seen, 0);
+        if (_periods.Count > MaxPeriods)
+        {
+            _periods.Dequeue();
+        }
+        if (_periods.Count >= MinPeriods)
         {
             LatenessMs = Math.Clamp(
-                QuantileOf(total),
+                SecondLargest(_periods),
                 (long)Min(MinLateness, rule.Config.Interval).TotalMilliseconds,
                 rule.IntervalMs);
         }
     }
 
-    private long QuantileOf(double total)
+    /// <summary>The quantile of what came since the last period.</summary>
+    private long QuantileOf(long[] sums, long total)
     {
         var left = total * Quantile;
-        for (var i = 0; i < _recent.Length; i++)
+        for (var i = 0; i < sums.Length; i++)
         {
-            left -= _recent[i];
+            left -= Math.Max(0, sums[i] - _seen[i]);
             if (left <= 0)
             {
                 return LagHistogram.UpperBoundMs(i);
             }
         }
         return long.MaxValue;
+    }
+
+    private static long SecondLargest(Queue<long> values)
+    {
+        var (largest, second) = (long.MinValue, long.MinValue);
+        foreach (var value in values)
+        {
+            second = Math.Max(second, Math.Min(largest, value));
+            largest = Math.Max(largest, value);
+        }
+        return second;
     }
 
     private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;

@@ -347,7 +347,9 @@ internal sealed class EventShard : RuleShard
         }
     }
 
-    /// <summary>Turns the runs of a window into what its outputs need, moves the bases, and clears the window.</summary>
+    /// <summary>
+    /// Turns the runs of a window into what its outputs need, moves the bases, and clears the window.
+    /// </summary>
     private void Sweep(WindowState window, ShardScratch scratch, bool isBooked)
     {
         var count = 0;

@@ -56,7 +56,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
     public abstract void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch);
 
-    /// <summary>Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.</summary>
+    /// <summary>
+    /// Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.
+    /// </summary>
     public abstract void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts);
 
     public virtual void Write(SnapshotWriter writer)

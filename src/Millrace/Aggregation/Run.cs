@@ -9,7 +9,9 @@ namespace Millrace.Aggregation;
 /// </summary>
 internal struct Run
 {
-    /// <summary>In <see cref="FirstOffset"/>: the series has several runs in this window, kept in the side table.</summary>
+    /// <summary>
+    /// In <see cref="FirstOffset"/>: the series has several runs in this window, kept in the side table.
+    /// </summary>
     public const int InSideTable = -1;
 
     public int FirstOffset;
@@ -57,7 +59,9 @@ internal struct Run
 /// <summary>A run of a series that has more than one in a window, or that began anew by its start timestamp.</summary>
 internal struct SideRun(Run run, long startOffset)
 {
-    /// <summary>In <see cref="StartOffset"/>: the sender gave no start timestamp, or one that does not matter.</summary>
+    /// <summary>
+    /// In <see cref="StartOffset"/>: the sender gave no start timestamp, or one that does not matter.
+    /// </summary>
     public const long NoStart = long.MinValue;
 
     public Run Run = run;

@@ -37,7 +37,9 @@ internal sealed class WindowPart(long endMs)
 /// <summary>What a shard counted; plain fields of one thread, read by others without a promise of the moment.</summary>
 internal sealed class ShardCounters
 {
-    /// <summary>Upper bounds of the ages by which late samples are counted; the last bucket is everything above.</summary>
+    /// <summary>
+    /// Upper bounds of the ages by which late samples are counted; the last bucket is everything above.
+    /// </summary>
     public static readonly long[] LateBoundsMs = [1_000, 10_000, 60_000, 600_000, 3_600_000];
 
     public readonly long[] LateSamples = new long[LateBoundsMs.Length + 1];

@@ -273,6 +273,11 @@ internal sealed class DestinationQueue : IDisposable
     {
         var block = _underWay[lane]!;
         var positions = Of(block.Block.Feed, lane);
+        // If the end of the block before could not be saved, the mark would say that both are one.
+        if (!_cursors.SaveDone(lane, block.Block.Feed, positions))
+        {
+            return false;
+        }
         positions.Mark(block);
         return _cursors.SaveMark(lane, block.Block.Feed, positions);
     }

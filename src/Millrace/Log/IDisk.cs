@@ -18,6 +18,9 @@ internal interface IDisk
 
     void Delete(string path);
 
+    /// <summary>Within a folder; the new name must be free.</summary>
+    void Rename(string path, string newPath);
+
     /// <summary>After it the creations and deletions in this folder survive power loss.</summary>
     void SyncFolder(string folder);
 
@@ -38,6 +41,9 @@ internal interface IDiskFile : IDisposable
     int Read(long offset, Span<byte> buffer);
 
     void SetLength(long length);
+
+    /// <summary>All of it is about to be written over piece by piece: the system may read it ahead.</summary>
+    void Prefetch();
 
     /// <summary>After it the content and the length survive power loss.</summary>
     void Sync();

@@ -67,13 +67,22 @@ internal sealed record RecordLogOptions
     /// <summary>Free space below which appends are refused; reserved ones, below a quarter of it. 0: off.</summary>
     public long MinFreeBytes { get; init; }
 
+    /// <summary>Released segments kept to be written over, which costs a tenth of writing new files.</summary>
+    public int MaxSpares { get; init; }
+
+    /// <summary>Spares made ahead when the log is opened, in the background.</summary>
+    public int SparesAtOpen { get; init; }
+
     /// <summary>Identity of the log if it is a new one; empty: a random one.</summary>
     public Guid NewLogId { get; init; }
 }
 
 /// <summary>What was found when a log was opened.</summary>
 /// <param name="Segments">Segment files found.</param>
-/// <param name="TruncatedBytes">Bytes of a torn tail that were cut off the last segment.</param>
+/// <param name="TruncatedBytes">
+/// Bytes of a torn tail that were cut off the last segment. Where it was written over an older one, only a record whose
+/// header is whole counts: the rest cannot be told from what stood there.
+/// </param>
 /// <param name="SkippedRecords">Records of the last segment that are damaged and stand before good ones.</param>
 /// <param name="DamagedHeaders">Segment headers that are damaged; the last one is mended.</param>
 internal readonly record struct RecoveryReport(

@@ -28,6 +28,8 @@ internal sealed class RecordLog : IDisposable
     private readonly IDisk _disk;
     private readonly IDisposable? _folderLock; // null: read-only
     private readonly SegmentList _segments;
+    private readonly SpareSegments _spares;
+    private readonly Task _filling = Task.CompletedTask;
     private readonly FreeSpaceGuard _space;
     private readonly SyncWaiters _syncWaiters;
 
@@ -51,6 +53,7 @@ internal sealed class RecordLog : IDisposable
         (_folder, _options, _disk, _folderLock) = (folder, options, disk, folderLock);
         _space = new FreeSpaceGuard(folder, disk, time, options.MinFreeBytes);
         _syncWaiters = new SyncWaiters(this);
+        _spares = new SpareSegments(folder, disk, options.MaxSpares);
         var recovery = new SegmentRecovery(folder, disk);
         recovery.Read();
         _segments = recovery.Segments;
@@ -69,6 +72,7 @@ internal sealed class RecordLog : IDisposable
             _failure = "The log was opened for reading only.";
             return;
         }
+        _spares.DeleteLeftOver();
         if (_segments.Count == 0)
         {
             (_active, _activeFile) = CreateSegment(_nextLsn);
@@ -89,6 +93,10 @@ internal sealed class RecordLog : IDisposable
             _activeFile.Dispose();
             throw;
         }
+        if (options.SparesAtOpen > 0)
+        {
+            _filling = Task.Run(() => _spares.Fill(options.SparesAtOpen, options.SegmentBytes, MayFill));
+        }
     }
 
     public Guid Id { get; }
@@ -105,6 +113,9 @@ internal sealed class RecordLog : IDisposable
     public long SyncedLsn => Volatile.Read(ref _syncedLsn);
 
     public long SizeBytes => _segments.SizeBytes;
+
+    /// <summary>Of files that wait to be written over; not part of <see cref="SizeBytes"/>.</summary>
+    public long SpareBytes => _spares.SizeBytes;
 
     public int SegmentCount => _segments.Count;
 
@@ -169,6 +180,7 @@ internal sealed class RecordLog : IDisposable
         var size = RecordFormat.SizeOf(payloadBytes);
         if (!_space.TryTake(size, reserved))
         {
+            _spares.DeleteAll(); // The guard sees it at its next look.
             return AppendOutcome.DiskFull;
         }
         var payloadCrc = Crc32C.Extend(Crc32C.Compute(first), second); // before the lock: the longest part of the work
@@ -255,10 +267,10 @@ internal sealed class RecordLog : IDisposable
     /// <summary>Reads from a record on; the reader has its own file handle and sees what is appended later.</summary>
     public LogReader OpenReader(long fromLsn) => new(_disk, _segments, fromLsn);
 
-    /// <summary>Deletes the segments all of whose records are below this one.</summary>
+    /// <summary>Deletes the segments all of whose records are below this one, or keeps their files as spares.</summary>
     public void ReleaseBefore(long lsn)
     {
-        while (_segments.TryGetOldest(out var oldest, out var next) && next.FirstLsn <= lsn && TryDelete(oldest))
+        while (_segments.TryGetOldest(out var oldest, out var next) && next.FirstLsn <= lsn && TryRelease(oldest))
         {
         }
     }
@@ -287,6 +299,11 @@ internal sealed class RecordLog : IDisposable
                 DisposeAll(_rolled);
                 _rolled.Clear();
             }
+        }
+        if (_folderLock is not null)
+        {
+            _filling.Wait(); // It ends after its present piece, because the log is closed.
+            _spares.DeleteAll();
         }
         _folderLock?.Dispose();
     }
@@ -362,6 +379,7 @@ internal sealed class RecordLog : IDisposable
         try
         {
             var (segment, file) = CreateSegment(firstLsn);
+            CutLocked(_activeFile!, _active.CommittedBytes);
             _rolled.Add(_activeFile!);
             (_active, _activeFile) = (segment, file);
             Volatile.Write(ref _nextLsn, firstLsn);
@@ -378,12 +396,15 @@ internal sealed class RecordLog : IDisposable
     {
         var path = Path.Combine(_folder, RecordFormat.SegmentName(firstLsn));
         Span<byte> header = stackalloc byte[RecordFormat.SegmentHeaderBytes];
-        RecordFormat.WriteSegmentHeader(header, Id, firstLsn);
         _folderIsSynced = false;
-        var file = _disk.Open(path, writable: true);
+        if (!_spares.TryTake(path, out var file))
+        {
+            file = _disk.Open(path, writable: true);
+            file.SetLength(0); // an attempt that failed half-way may have left one
+        }
         try
         {
-            file.SetLength(0); // an attempt that failed half-way may have left one
+            RecordFormat.WriteSegmentHeader(header, Id, firstLsn, takenOverBytes: file.Length);
             file.Write(0, header);
         }
         catch
@@ -394,6 +415,22 @@ internal sealed class RecordLog : IDisposable
             throw;
         }
         return (new Segment(path, firstLsn, RecordFormat.SegmentHeaderBytes), file);
+    }
+
+    /// <summary>Cuts off what an older segment left behind the last record; if that fails it is only dead weight.</summary>
+    private void CutLocked(IDiskFile file, long committedBytes)
+    {
+        try
+        {
+            if (file.Length > committedBytes)
+            {
+                file.SetLength(committedBytes);
+            }
+        }
+        catch (Exception e) when (DiskError.Is(e))
+        {
+            LastError = $"Cannot cut the log segment '{_active.Path}' to its length: {e.Message}";
+        }
     }
 
     private AppendOutcome WriteError(string action, string path, Exception error)
@@ -477,6 +514,18 @@ internal sealed class RecordLog : IDisposable
         _folderIsSynced = true;
         _syncedLsn = _nextLsn;
     }
+
+    private bool TryRelease(Segment segment)
+    {
+        if (_folderLock is null || !_spares.TryKeep(segment))
+        {
+            return TryDelete(segment);
+        }
+        _segments.Remove(segment);
+        return true;
+    }
+
+    private bool MayFill() => !Volatile.Read(ref _disposed) && _space.Allows(reserved: false);
 
     private bool TryDelete(Segment segment)
     {

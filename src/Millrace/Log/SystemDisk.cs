@@ -10,6 +10,7 @@ internal sealed partial class SystemDisk : IDisk
     // Another process holds the lock: EAGAIN of Linux and of macOS, a sharing violation of Windows.
     private const int LinuxWouldBlock = 11;
     private const int MacWouldBlock = 35;
+    private const int AdviceWillNeed = 3;
     private const int WindowsSharing = unchecked((int)0x80070020);
 
     public void CreateFolder(string folder)
@@ -42,6 +43,8 @@ internal sealed partial class SystemDisk : IDisk
         FileShare.ReadWrite | FileShare.Delete));
 
     public void Delete(string path) => File.Delete(path);
+
+    public void Rename(string path, string newPath) => File.Move(path, newPath);
 
     public void SyncFolder(string folder)
     {
@@ -96,6 +99,9 @@ internal sealed partial class SystemDisk : IDisk
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int SyncDescriptor(int descriptor);
 
+    [LibraryImport("libc", EntryPoint = "posix_fadvise")]
+    private static partial int AdviseDescriptor(SafeFileHandle file, long offset, long length, int advice);
+
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     private static partial int CloseDescriptor(int descriptor);
 
@@ -121,6 +127,14 @@ internal sealed partial class SystemDisk : IDisk
         }
 
         public void SetLength(long length) => RandomAccess.SetLength(handle, length);
+
+        public void Prefetch()
+        {
+            if (OperatingSystem.IsLinux())
+            {
+                _ = AdviseDescriptor(handle, 0, 0, AdviceWillNeed); // Only advice: what it answers does not matter.
+            }
+        }
 
         public void Sync() => RandomAccess.FlushToDisk(handle);
 

@@ -71,7 +71,9 @@ internal sealed class KeyedHash
         return Finish(ref MemoryMarshal.GetReference(padded), 0, _key0, _key1, _key2, _key3, bytes.Length);
     }
 
-    /// <summary>Takes the last 64 bytes and mixes: three rounds let every bit of a lane reach every bit of the result.</summary>
+    /// <summary>
+    /// Takes the last 64 bytes and mixes: three rounds let every bit of a lane reach every bit of the result.
+    /// </summary>
     private UInt128 Finish(
         ref byte start, nuint last, Vector128<byte> lane0, Vector128<byte> lane1, Vector128<byte> lane2,
         Vector128<byte> lane3, int length)

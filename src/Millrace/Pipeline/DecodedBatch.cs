@@ -45,7 +45,10 @@ internal sealed class DecodedBatch
 
     public List<BatchExtra> Extras { get; } = [];
 
+    /// <summary>Each once, although remote write 2.0 tells it with every series.</summary>
     public List<MetricMetadata> Metadata { get; } = [];
+
+    public HashSet<UInt128> ToldMetadata { get; } = [];
 
     public int RefusedSamples { get; private set; }
 
@@ -90,6 +93,7 @@ internal sealed class DecodedBatch
         HasAllTimestamps = true;
         Extras.Clear();
         Metadata.Clear();
+        ToldMetadata.Clear();
         RefusedSamples = 0;
         RefusedExtras = 0;
         Refusal = null;
@@ -261,7 +265,11 @@ internal struct BatchSink(DecodedBatch batch, List<Label> labels) : IWriteSink
             batch.Refuse(LabelBlock.Describe(LabelDefect.MissingMetricName), 0, 0);
             return;
         }
-        batch.Metadata.Add(new MetricMetadata(Text(family), type, Text(help), Text(unit)));
+        var hash = MetadataStore.HashOf(family, type, help, unit);
+        if (batch.ToldMetadata.Add(hash))
+        {
+            batch.Metadata.Add(batch.Generation.Metadata.Take(hash, family, type, help, unit));
+        }
     }
 
     public readonly void Refused(string reason, int samples, int histograms, int exemplars) =>
@@ -293,6 +301,4 @@ internal struct BatchSink(DecodedBatch batch, List<Label> labels) : IWriteSink
         }
         return batch.Generation.Resolver.Resolve(labels);
     }
-
-    private static string Text(ReadOnlySpan<byte> utf8) => System.Text.Encoding.UTF8.GetString(utf8);
 }

@@ -98,6 +98,10 @@ internal sealed class Emitter
                 _found.Add((group.RuleKey, group.WindowEndMs));
             }
         }
+        if (reader.Failure is { } failure)
+        {
+            throw new LogOpenException($"The output log cannot be read, so nobody knows what was emitted: {failure}");
+        }
     }
 
     public void StartThread()

@@ -21,8 +21,11 @@ internal sealed class Generation
     /// <param name="config">A validated configuration.</param>
     /// <param name="destinations">The running destinations, by their numbers.</param>
     /// <param name="hash">For the series cache.</param>
-    public Generation(MillraceConfig config, IReadOnlyList<DestinationConfig> destinations, KeyedHash hash)
+    /// <param name="metadata">Shared by all generations; null: an own one.</param>
+    public Generation(MillraceConfig config, IReadOnlyList<DestinationConfig> destinations, KeyedHash hash,
+        MetadataStore? metadata = null)
     {
+        Metadata = metadata ?? new MetadataStore();
         Config = config;
         Key = StableHash.Hash128(Encoding.UTF8.GetBytes(config.CanonicalText));
         _hash = hash;
@@ -39,6 +42,8 @@ internal sealed class Generation
         new(new MillraceConfig { Routes = [] }, destinations, hash);
 
     public MillraceConfig Config { get; }
+
+    public MetadataStore Metadata { get; }
 
     /// <summary>Equal for equal text.</summary>
     public UInt128 Key { get; }

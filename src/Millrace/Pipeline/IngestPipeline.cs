@@ -189,14 +189,18 @@ internal sealed class IngestPipeline
 
     /// <summary>
     /// Called by the replayer at the end of the log: <paramref name="replayRest"/> runs under the append lock, and what
-    /// is accepted afterwards goes straight to the workers.
+    /// is accepted afterwards goes straight to the workers. False: it could not, and nothing has changed.
     /// </summary>
-    public void GoLive(Action replayRest)
+    public bool TryGoLive(Func<bool> replayRest)
     {
         lock (_appendLock)
         {
-            replayRest();
+            if (!replayRest())
+            {
+                return false;
+            }
             Volatile.Write(ref _isLive, true);
+            return true;
         }
     }
 

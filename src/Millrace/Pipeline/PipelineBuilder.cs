@@ -19,6 +19,9 @@ internal sealed record PipelineEnvironment
     /// <summary>Threads that apply records; 0: everything happens on the caller's thread.</summary>
     public int Workers { get; init; }
 
+    /// <summary>Segments of the input log to be made ahead, on a thread of their own.</summary>
+    public int SparesAtOpen { get; init; }
+
     /// <summary>Told about what cannot be mended without a restart.</summary>
     public Action<string> Failed { get; init; } = static _ => { };
 
@@ -47,13 +50,21 @@ internal static class PipelineBuilder
             NewLogId = NewId(environment.Random),
         };
         disk.CreateFolder(basesFolder);
-        var input = hasLog ? RecordLog.Open(Path.Combine(folder, "input"), options, disk, time) : null;
+        // As many segments as one base lets go are filled again before the next one does.
+        var spares = (int)(Math.Min(config.Log.BaseBytes, config.Log.MaxBytes / 8) / config.Log.SegmentBytes);
+        var inputOptions = options with
+        {
+            MaxSpares = spares,
+            SparesAtOpen = Math.Min(environment.SparesAtOpen, spares),
+        };
+        var input = hasLog ? RecordLog.Open(Path.Combine(folder, "input"), inputOptions, disk, time) : null;
         var output = RecordLog.Open(
             Path.Combine(folder, "output"), options with { NewLogId = NewId(environment.Random) }, disk, time);
-        var destinations = OpenDestinations(config, environment, input, output);
+        var metadata = new MetadataStore();
+        var destinations = OpenDestinations(config, environment, input, output, metadata);
         var hash = new KeyedHash(environment.Random);
         var configs = destinations.ConvertAll(static destination => destination.Config);
-        var generation = new Generation(config, configs, hash);
+        var generation = new Generation(config, configs, hash, metadata);
 
         var problems = new List<string>();
         var state = hasLog ? Base.TryOpenNewest(basesFolder, disk, problems) : null;
@@ -84,12 +95,13 @@ internal static class PipelineBuilder
                 input, pipeline, state?.Lsn ?? 0, state?.LanesNeedFromLsn ?? long.MaxValue, Compile, time);
         return new RunningPipeline(config, environment, pipeline, replayer, clock, input, output, destinations, state)
         {
-            NewGeneration = reloaded => new Generation(reloaded, configs, hash),
+            NewGeneration = reloaded => new Generation(reloaded, configs, hash, metadata),
         };
     }
 
     private static List<Destination> OpenDestinations(
-        MillraceConfig config, PipelineEnvironment environment, RecordLog? input, RecordLog output)
+        MillraceConfig config, PipelineEnvironment environment, RecordLog? input, RecordLog output,
+        MetadataStore metadata)
     {
         var destinations = new List<Destination>();
         var (inputLsn, outputLsn) = (0L, 0L);
@@ -103,6 +115,7 @@ internal static class PipelineBuilder
                 InputLogId = input?.Id ?? NewId(environment.Random),
                 RawStart = new LogPosition((input?.NextLsn ?? 1) - 1, int.MaxValue),
                 Time = environment.Time,
+                MetadataOf = metadata.Find,
                 Random = new Random(environment.Random.Next()),
             });
             inputLsn = Math.Max(inputLsn, opened.HighestLsn(Feed.Raw));
@@ -129,7 +142,7 @@ internal static class PipelineBuilder
             warned($"a configuration record of the log cannot be read: {loaded.Problems[0]}");
             return null;
         }
-        return new Generation(loaded.Config, destinations, hash);
+        return new Generation(loaded.Config, destinations, hash, current.Metadata);
     }
 
     private static void RefuseOtherTaskCount(Generation begin, Generation now, Base? state, string folder)

@@ -49,10 +49,17 @@ internal sealed class Replayer
     /// <summary>Records that could not be read, or that no configuration was in force for.</summary>
     public long LostRecords { get; private set; }
 
+    /// <summary>Why the log cannot be read; null when all is well.</summary>
+    public string? Failure => _reader.Failure;
+
     /// <summary>Where the replay is; it ends at the log's end.</summary>
     public long NextLsn => _reader.NextLsn;
 
-    public async Task RunAsync(CancellationToken stop)
+    /// <summary>
+    /// False when the log could not be read to its end (<see cref="Failure"/>): the pipeline stays as it is, since to go
+    /// live would be to forget what was not read.
+    /// </summary>
+    public async Task<bool> RunAsync(CancellationToken stop)
     {
         while (_reader.NextLsn < _log.NextLsn && _reader.TryRead(out var record))
         {
@@ -64,15 +71,17 @@ internal sealed class Replayer
             Apply(record);
         }
         // The last records under the lock, so that nothing can come in between.
-        _pipeline.GoLive(() =>
+        var isLive = _reader.Failure is null && _pipeline.TryGoLive(() =>
         {
             while (_reader.TryRead(out var record))
             {
                 Apply(record);
             }
+            return _reader.Failure is null;
         });
         LostRecords += _reader.SkippedRecords + _reader.DroppedRecords;
         _reader.Dispose();
+        return isLive;
     }
 
     private void Apply(in LogRecord record)

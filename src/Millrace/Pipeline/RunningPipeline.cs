@@ -89,7 +89,7 @@ internal sealed class RunningPipeline
     {
         if (Replayer is null)
         {
-            Ingest.GoLive(static () => { });
+            Ingest.TryGoLive(static () => true);
         }
         if (!Ingest.TryConfigure(Ingest.Generation))
         {
@@ -102,7 +102,11 @@ internal sealed class RunningPipeline
         }
         if (Replayer is not null)
         {
-            await Replayer.RunAsync(stop).ConfigureAwait(false);
+            if (!await Replayer.RunAsync(stop).ConfigureAwait(false))
+            {
+                _environment.Failed($"the log could not be replayed: {Replayer.Failure}");
+                return;
+            }
             HoldCloses(Replayer.LastArrivalMs);
         }
     }

@@ -120,7 +120,7 @@ internal sealed class SeriesResolver
             lane = -1;
             return false;
         }
-        lane = (int)(ulong)(sent.StableKey() % (UInt128)_laneCounts[destination]);
+        lane = LaneKey.StableLaneOf(sent, _laneCounts[destination]);
         return true;
     }
 

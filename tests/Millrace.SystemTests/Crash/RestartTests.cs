@@ -62,8 +62,9 @@ public sealed class RestartTests
         await using var undisturbed = new MillraceProcess();
         await disturbed.StartAsync(Rule.ConfigText(storage.WriteUrl), $", base_interval: 3s");
         await undisturbed.StartAsync(Rule.ConfigText(otherStorage.WriteUrl));
+        var ticks = Math.Max(Fleet.Ticks, ends * 20);
         var fleet = new SimulatedFleet(
-            Fleet with { Seed = seed, StartMs = Rule.NextUntouchedWindowMs(), Ticks = Math.Max(Fleet.Ticks, ends * 20) });
+            Fleet with { Seed = seed, StartMs = Rule.NextUntouchedWindowMs(), Ticks = ticks });
         using var client = new RemoteWriteClient(disturbed.WriteUrl) { MaxBackoff = TimeSpan.FromSeconds(1) };
         using var otherClient = new RemoteWriteClient(undisturbed.WriteUrl);
         var driver = new FleetDriver(fleet, shards: 8);

@@ -40,7 +40,9 @@ public sealed class AggregationOracle(OracleRule rule)
     /// </summary>
     public int Undecidable { get; private set; }
 
-    /// <summary>Repeats neither of the first nor of the last time of their series and window: sums count them twice.</summary>
+    /// <summary>
+    /// Repeats neither of the first nor of the last time of their series and window: sums count them twice.
+    /// </summary>
     public int InnerRepeats { get; private set; }
 
     /// <summary>The next sample in the log. Samples of series that do not match the rule are left out.</summary>

@@ -6,7 +6,7 @@ namespace Millrace.Tests.Aggregation;
 /// </summary>
 public sealed class EventShardPropertyTests
 {
-    private const int Cases = 200;
+    private const int Cases = 150;
 
     public static TheoryData<string> Shapes => [.. AllShapes.Keys];
 

@@ -3,7 +3,9 @@ using Millrace.Model;
 
 namespace Millrace.Tests.Aggregation;
 
-/// <summary>Single behaviours of a shard in event time, on windows of ten seconds that begin with the rule at 0.</summary>
+/// <summary>
+/// Single behaviours of a shard in event time, on windows of ten seconds that begin with the rule at 0.
+/// </summary>
 public sealed class EventShardTests
 {
     private const long Origin = 1_700_000_040_000; // a boundary of all windows here

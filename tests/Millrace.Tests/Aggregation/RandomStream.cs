@@ -206,7 +206,8 @@ internal sealed class RandomStream
 
     private void Arrive(StreamSample sample, long? sentMs = null)
     {
-        var lagMs = _shape.Disorder == 0 || _random.Next(3) == 0 ? 0 : _random.NextDouble() * _shape.Disorder * _latenessMs;
+        var isInOrder = _shape.Disorder == 0 || _random.Next(3) == 0;
+        var lagMs = isInOrder ? 0 : _random.NextDouble() * _shape.Disorder * _latenessMs;
         // Arrival in steps, so that some samples share a record.
         var stepMs = Math.Max(1, (long)Config.Interval.TotalMilliseconds / 10);
         var arrivalMs = Math.Max(StartMs, (sentMs ?? sample.TimeMs) + (long)lagMs);

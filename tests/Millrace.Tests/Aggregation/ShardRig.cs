@@ -132,10 +132,12 @@ internal static class WindowValues
         {
             var isThere = actual.TryGetValue(key, out var value);
             var isExpected = expected.TryGetValue(key, out var wanted);
-            if (isThere != isExpected || BitConverter.DoubleToInt64Bits(value) != BitConverter.DoubleToInt64Bits(wanted))
+            if (isThere != isExpected
+                || BitConverter.DoubleToInt64Bits(value) != BitConverter.DoubleToInt64Bits(wanted))
             {
-                text.Append(CultureInfo.InvariantCulture,
-                    $"  {key.EndMs} {key.Series}: {(isThere ? value : null):R}, expected {(isExpected ? wanted : null):R}\n");
+                text.Append(CultureInfo.InvariantCulture, $"  {key.EndMs} {key.Series}: ")
+                    .Append(CultureInfo.InvariantCulture, $"{(isThere ? value : null):R}, ")
+                    .Append(CultureInfo.InvariantCulture, $"expected {(isExpected ? wanted : null):R}\n");
             }
         }
         return text.ToString();

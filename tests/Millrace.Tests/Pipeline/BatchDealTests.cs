@@ -96,7 +96,7 @@ public sealed class BatchDealTests
         var generation = new Generation(config, destinations, new KeyedHash(new Random(1)));
         new BodyDecoder().Decode(
             PlainRemoteWrite.Encode(samples), new BodyEncoding(BodyProtocol.RemoteWriteV1, BodyCompression.Snappy),
-            generation, _batch, out _).ShouldBe(DecodeOutcome.Ok);
+            generation, BodyLimits.None, _batch, out _).ShouldBe(DecodeOutcome.Ok);
         _deal.Deal(_batch, NowMs, taskCount: 4, laneCount: 3);
     }
 

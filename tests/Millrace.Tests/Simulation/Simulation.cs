@@ -260,7 +260,7 @@ internal sealed class Simulation
                 _senders.Again(request, retryMs);
                 throw;
             }
-            request.CameDuringReplay |= !_gateway.Pipeline.Ingest.IsLive;
+            request.TimesDuringReplay += _gateway.Pipeline.Ingest.IsLive ? 0 : 1;
             Say($"request {request.Number} of {request.Samples.Count}: {result.Status} at {lsn}"
                 + (result.IsRepeat ? ", a repeat" : ""));
             switch (result.Status)

@@ -59,7 +59,7 @@ internal sealed class SimulationChecks
         foreach (var request in _run.Requests)
         {
             var times = stored.GetValueOrDefault(Convert.ToBase64String(request.Body));
-            if (times > (request.CameDuringReplay ? 2 : 1) || (times == 0 && request.IsAcknowledged && _isExact))
+            if ((times > 1 + request.TimesDuringReplay && _isExact) || (times == 0 && request.IsAcknowledged && _isExact))
             {
                 Problem($"G1: request {request.Number} is in the log {times} times, acknowledged: {request.IsAcknowledged}");
             }

@@ -11,21 +11,31 @@ internal sealed partial class CSharpCode
     private readonly string _text;
     private readonly char[] _code;
 
-    private CSharpCode(string text)
+    private readonly bool _keepsComments;
+
+    private CSharpCode(string text, bool keepsComments)
     {
-        (_text, _code) = (text, text.ToCharArray());
+        (_text, _code, _keepsComments) = (text, text.ToCharArray(), keepsComments);
         ReadCode(0, isHole: false);
     }
 
-    public static string Only(string text) => new(new CSharpCode(text)._code);
+    public static string Only(string text) => new(new CSharpCode(text, keepsComments: false)._code);
+
+    public static string WithComments(string text) => new(new CSharpCode(text, keepsComments: true)._code);
 
     /// <summary>Names of the types declared in code.</summary>
-    public static IEnumerable<string> TypesIn(string code) =>
-        TypeDeclaration().Matches(code).Select(static match => match.Groups["name"].Value);
+    public static IEnumerable<string> TypesIn(string code) => TypesAndBasesIn(code).Select(static type => type.Name);
+
+    /// <summary>With what stands behind the colon.</summary>
+    public static IEnumerable<(string Name, string Bases)> TypesAndBasesIn(string code) =>
+        TypeDeclaration().Matches(code).Select(match => (
+            match.Groups["name"].Value,
+            Bases().Match(code, match.Index + match.Length).Groups["bases"].Value));
 
     /// <summary>
     /// Members with a body: the line on which they begin, their length in lines, and what they begin with. A member is
-    /// a block directly inside a type; the brackets inside it are its own affair.
+    /// a block directly inside a type; the brackets inside it are its own affair. A list that is only written down
+    /// (<c>=> new() { … }</c>) is none.
     /// </summary>
     public static IEnumerable<(int Line, int Length, string Header)> MembersOf(string code)
     {
@@ -41,7 +51,7 @@ internal sealed partial class CSharpCode
             {
                 var header = code[headerStart..i];
                 var isType = TypeDeclaration().IsMatch(header);
-                var isMember = !isType && open.Count > 0 && open.Peek().IsType;
+                var isMember = !isType && open.Count > 0 && open.Peek().IsType && !Table().IsMatch(header);
                 open.Push((isType, isMember, headerStart + header.Length - header.TrimStart().Length));
             }
             else if (code[i] == '}' && open.TryPop(out var block) && block.IsMember)
@@ -64,11 +74,11 @@ internal sealed partial class CSharpCode
         {
             if (StartsWith(at, "//"))
             {
-                at = Blank(at, EndOf("\n", at, isInclusive: false));
+                at = BlankComment(at, EndOf("\n", at, isInclusive: false));
             }
             else if (StartsWith(at, "/*"))
             {
-                at = Blank(at, EndOf("*/", at + 2, isInclusive: true));
+                at = BlankComment(at, EndOf("*/", at + 2, isInclusive: true));
             }
             else if (CharacterLiteral().Match(_text, at) is { Success: true } literal)
             {
@@ -116,6 +126,8 @@ internal sealed partial class CSharpCode
         return Blank(at, at + end.Length);
     }
 
+    private int BlankComment(int from, int to) => _keepsComments ? to : Blank(from, to);
+
     private int Blank(int from, int to)
     {
         to = Math.Min(to, _code.Length);
@@ -146,6 +158,12 @@ internal sealed partial class CSharpCode
 
     [GeneratedRegex(@"\b(class|struct|interface|enum|record(\s+(struct|class))?)\s+(?<name>[A-Z]\w*)")]
     private static partial Regex TypeDeclaration();
+
+    [GeneratedRegex(@"\G(<[^>{};]*>+)?\s*(\([^{};]*?\))?\s*:(?<bases>[^{;]*)")]
+    private static partial Regex Bases();
+
+    [GeneratedRegex(@"=>?\s*new\b[^{}]*$")]
+    private static partial Regex Table();
 
     [GeneratedRegex("""\G'(\\[^\n]{1,9}?|[^\\'\n])'""")]
     private static partial Regex CharacterLiteral();

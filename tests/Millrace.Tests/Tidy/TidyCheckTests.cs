@@ -45,6 +45,15 @@ public sealed class TidyCheckTests
         [File("a\n" + new string('–', 120) + "\n" + new string('x', 121))]).ShouldBe(["a.cs:3: 121 columns"]);
 
     [Fact]
+    public void Lets_quoted_text_be_as_long_as_it_is()
+    {
+        var quoted = new string('x', 121);
+
+        SourceChecks.LongLines([File($"var s = \"\"\"\n{quoted}\n\"\"\";")]).ShouldBeEmpty();
+        SourceChecks.LongLines([File($"// {quoted}\nvar s = \"{quoted}\";")]).Count().ShouldBe(2);
+    }
+
+    [Fact]
     public void Finds_a_method_that_is_too_long()
     {
         static string Method(int lines) =>
@@ -55,20 +64,30 @@ public sealed class TidyCheckTests
     }
 
     [Fact]
-    public void Counts_a_long_type_of_short_methods_as_short() => SourceChecks.LongMethods(
-        [File("class A\n{\n" + string.Concat(Enumerable.Repeat("int F() { return 1; }\n", 90)) + "}\n")]).ShouldBeEmpty();
+    public void Counts_a_long_type_of_short_methods_as_short()
+    {
+        var methods = string.Concat(Enumerable.Repeat("int F() { return 1; }\n", 90));
+
+        SourceChecks.LongMethods([File("class A\n{\n" + methods + "}\n")]).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void Takes_no_table_of_cases_for_a_method() => SourceChecks.LongMethods(
+        [File("class A\n{\n    static List<int> Cases => new()\n    {\n" + Lines(90) + "    };\n}\n")]).ShouldBeEmpty();
 
     [Theory]
     [InlineData("class LogManager;")]
     [InlineData("record struct SeriesInfo;")]
     [InlineData("static class StringUtils { }")]
     [InlineData("interface IDataHandler { }")]
+    [InlineData("class WriteHandler : IDisposable { }")]
     public void Finds_a_type_whose_name_says_nothing(string code) =>
         SourceChecks.BannedTypeNames([File(code)]).ShouldNotBeEmpty();
 
     [Fact]
     public void Lets_words_pass_that_only_contain_a_banned_one() => SourceChecks.BannedTypeNames(
-        [File("class MetricMetadata; // class Manager\nclass Utility; class A { string S => \"class Helper\"; }")])
+        [File("class MetricMetadata; // class Manager\nclass Utility; class A { string S => \"class Helper\"; }\n"
+            + "class FakeHandler(int a) : HttpMessageHandler { }")])
         .ShouldBeEmpty();
 
     [Theory]

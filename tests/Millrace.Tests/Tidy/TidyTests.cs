@@ -1,6 +1,8 @@
 namespace Millrace.Tests.Tidy;
 
-/// <summary>The repository as it is. <see cref="TidyCheckTests"/> shows that each check finds what it is to find.</summary>
+/// <summary>
+/// The repository as it is. <see cref="TidyCheckTests"/> shows that each check finds what it is to find.
+/// </summary>
 public sealed class TidyTests
 {
     private static readonly Lazy<IReadOnlyList<RepositoryFile>> AllSources = new(Repository.Sources);

@@ -8,8 +8,8 @@ internal struct ExtremeState
 }
 
 /// <summary>
-/// The state behind <c>min</c> and <c>max</c>: of everything that came, so repeats and order do not matter. Of two values
-/// at one time each counts, as nobody can tell afterwards which samples had one.
+/// The state behind <c>min</c> and <c>max</c>: of everything that came, so repeats and order do not matter. Of two
+/// values at one time each counts, as nobody can tell afterwards which samples had one.
 /// </summary>
 internal abstract class ExtremeColumn(int sign) : OutputColumn<ExtremeState>
 {

@@ -7,7 +7,9 @@ internal struct SumState
     public long Count;
 }
 
-/// <summary>The state behind every output that is a sum: <c>sum_samples</c> by itself, others by what they add.</summary>
+/// <summary>
+/// The state behind every output that is a sum: <c>sum_samples</c> by itself, others by what they add.
+/// </summary>
 internal abstract class SumColumn : OutputColumn<SumState>
 {
     protected override bool TryGetValue(in SumState state, out double value)

@@ -2,7 +2,9 @@ using System.Buffers;
 
 namespace Millrace.Protocols.RemoteWrite;
 
-/// <summary>Writes series of a remote write 1.0 request, one sample each. For outputs and tools; see BlockBuilder.</summary>
+/// <summary>
+/// Writes series of a remote write 1.0 request, one sample each. For outputs and tools; see BlockBuilder.
+/// </summary>
 internal static class V1SeriesWriter
 {
     /// <param name="target">The request so far.</param>
