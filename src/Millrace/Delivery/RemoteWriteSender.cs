@@ -76,7 +76,13 @@ internal sealed class RemoteWriteSender : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            return SendResult.NetworkError with { Body = e.Message };
+            var error = (e as HttpRequestException)?.HttpRequestError ?? HttpRequestError.Unknown;
+            return SendResult.NetworkError with
+            {
+                Body = e.Message,
+                WasNeverSent = error is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
+                    or HttpRequestError.SecureConnectionError,
+            };
         }
     }
 

@@ -105,6 +105,10 @@ public sealed class RemoteWriteSenderTests
         using var broken = SenderOf(_ => throw new HttpRequestException("connection refused"));
         var refused = await broken.SendAsync(SendingOf(WireProtocol.PrometheusV1), default);
         refused.Outcome.ShouldBe(SendOutcome.NetworkError);
+        refused.WasNeverSent.ShouldBeFalse();
+        using var unreachable = SenderOf(
+            _ => throw new HttpRequestException(HttpRequestError.ConnectionError, "connection refused"));
+        (await unreachable.SendAsync(SendingOf(WireProtocol.PrometheusV1), default)).WasNeverSent.ShouldBeTrue();
 
         var clock = new ManualTimeProvider(DateTimeOffset.UnixEpoch);
         using var handler = new FakeHandler(async (_, stop) =>
