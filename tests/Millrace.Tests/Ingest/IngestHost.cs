@@ -34,6 +34,7 @@ internal sealed class IngestHost : IAsyncDisposable
     private readonly MillraceConfig _config;
     private readonly TimeSpan _slowness;
     private WebApplication? _app;
+    private bool _isDead;
 
     private IngestHost(string configText, FaultyDisk disk, TimeSpan slowness)
     {
@@ -107,6 +108,10 @@ internal sealed class IngestHost : IAsyncDisposable
         return await Http.SendAsync(request);
     }
 
+    /// <summary>Requests of one status, of any protocol.</summary>
+    public long Answered(int status) => Enumerable.Range(0, IngestCounters.Protocols.Length)
+        .Sum(protocol => Counters.Requests(protocol, Array.IndexOf(IngestCounters.Statuses, status)));
+
     /// <summary>Nothing of a request was taken, and nothing is left of it.</summary>
     public void ShouldBeUntouched(long nextLsn)
     {
@@ -132,13 +137,24 @@ internal sealed class IngestHost : IAsyncDisposable
         }
     }
 
-    /// <summary>Leaves the disk as it is, for another host.</summary>
+    /// <summary>As kill −9 does; returns the disk for the next start.</summary>
+    public async Task<FaultyDisk> KillAsync()
+    {
+        _isDead = true;
+        await DisposeAsync();
+        return Disk.Crash(CrashKind.Kill);
+    }
+
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
         if (_app is not null)
         {
             await _app.DisposeAsync();
+        }
+        if (_isDead)
+        {
+            return;
         }
         foreach (var destination in Pipeline.Destinations)
         {

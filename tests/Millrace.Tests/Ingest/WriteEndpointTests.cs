@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http;
 using Millrace.Protocols.Compression;
-using Millrace.TestKit;
 using Millrace.TestKit.Conformance;
 using Millrace.TestKit.Fleet;
 
@@ -123,9 +122,7 @@ public sealed class WriteEndpointTests
         {
             await first.Pipeline.StopAsync(); // Writes a base, which then holds the memory of requests.
         }
-        var disk = first.Disk.Crash(CrashKind.Process);
-        await first.DisposeAsync();
-        await using var second = await IngestHost.StartAsync(disk: disk);
+        await using var second = await IngestHost.StartAsync(disk: await first.KillAsync());
         var next = second.Log.NextLsn;
         using var after = await SendAsync(second, PartlyBad);
 
@@ -142,10 +139,9 @@ public sealed class WriteEndpointTests
         using var before = await SendAsync(
             first, ReceiverCase.Of("three", [.. Enumerable.Range(0, 3).Select(i => SentSeries.Named($"up{i}").With(1))]));
         before.StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        var disk = first.Disk.Crash(CrashKind.Process);
-        await first.DisposeAsync();
         await using var second = await IngestHost.StartAsync(
-            "ingest: {max_series_per_request: 1, max_decompressed_bytes: 20}\n" + IngestHost.ConfigText, disk);
+            "ingest: {max_series_per_request: 1, max_decompressed_bytes: 20}\n" + IngestHost.ConfigText,
+            await first.KillAsync());
 
         second.Pipeline.Replayer.ShouldNotBeNull().LostRecords.ShouldBe(0);
         second.TakeStored().Count.ShouldBe(3);
