@@ -17,7 +17,9 @@ internal static class ReceiverCases
         .. Samples(), .. Histograms(), .. Exemplars(), .. Metadata(), .. Together(), .. Requests(), .. OlderVersion(),
     ];
 
-    /// <summary>Sub-tests of the suite that these cases stand for: it runs most of the good ones once more, for 204.</summary>
+    /// <summary>
+    /// Sub-tests of the suite that these cases stand for: it runs most of the good ones once more, for 204.
+    /// </summary>
     public static int SuiteSubTests => All.Sum(SubTestsOf);
 
     private static double Stale => BitConverter.UInt64BitsToDouble(0x7ff0000000000002);
