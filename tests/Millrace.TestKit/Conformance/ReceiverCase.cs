@@ -92,5 +92,7 @@ internal sealed record ReceiverCase(string Name, IReadOnlyList<SentSeries> Serie
 
     /// <summary>A missing header says that nothing was written.</summary>
     private static int Told(HttpResponseMessage response, string kind) =>
-        response.Headers.TryGetValues($"{Prefix}{kind}-Written", out var values) ? int.Parse(values.Single(), CultureInfo.InvariantCulture) : 0;
+        response.Headers.TryGetValues($"{Prefix}{kind}-Written", out var values)
+            ? int.Parse(values.Single(), CultureInfo.InvariantCulture)
+            : 0;
 }

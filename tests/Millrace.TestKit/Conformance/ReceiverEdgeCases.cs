@@ -7,7 +7,8 @@ namespace Millrace.TestKit.Conformance;
 /// <summary>What the specifications say and the public suite does not try.</summary>
 internal static class ReceiverEdgeCases
 {
-    public static IReadOnlyList<ReceiverCase> All { get; } = [.. Headers(), .. Labels(), .. Contents(), .. OlderVersion()];
+    public static IReadOnlyList<ReceiverCase> All { get; } =
+        [.. Headers(), .. Labels(), .. Contents(), .. OlderVersion()];
 
     private static IEnumerable<ReceiverCase> Headers()
     {
@@ -29,7 +30,9 @@ internal static class ReceiverEdgeCases
         {
             yield return good with
             {
-                Name = $"header/message {proto}", ContentType = $"application/x-protobuf;proto={proto}", OtherStatus = 415,
+                Name = $"header/message {proto}",
+                ContentType = $"application/x-protobuf;proto={proto}",
+                OtherStatus = 415,
             };
         }
         foreach (var encoding in (string[])["identity", "br", "x-snappy-framed"])
@@ -37,7 +40,10 @@ internal static class ReceiverEdgeCases
             yield return good with { Name = $"header/{encoding}", ContentEncoding = encoding, OtherStatus = 415 };
         }
         yield return good with { Name = "header/zstd named, snappy sent", ContentEncoding = "zstd" };
-        yield return good with { Name = "header/protobuf of another vendor", ContentType = "application/protobuf", OtherStatus = 415 };
+        yield return good with
+        {
+            Name = "header/another name of protobuf", ContentType = "application/protobuf", OtherStatus = 415,
+        };
     }
 
     private static IEnumerable<ReceiverCase> Labels()
@@ -75,7 +81,8 @@ internal static class ReceiverEdgeCases
         yield return ReceiverCase.Of("content/no series");
         yield return ReceiverCase.Of("content/a series of nothing", Named("up").Refused(), Named("down").With(1));
         yield return ReceiverCase.Of("content/samples and histograms in one series",
-            (Named("up").With(1) with { Histograms = [new SentHistogram(Shape.Zero)] }).Refused(), Named("down").With(1));
+            (Named("up").With(1) with { Histograms = [new SentHistogram(Shape.Zero)] }).Refused(),
+            Named("down").With(1));
         yield return ReceiverCase.Of("content/a bad histogram among good ones",
             Named("latency", ("n", "1")).With(Shape.Full),
             Named("latency", ("n", "2")).With(Shape.Full | Shape.WrongCount).Refused(),
@@ -93,8 +100,10 @@ internal static class ReceiverEdgeCases
         yield return ReceiverCase.Of("1.0/all kinds",
             Named("up").With(1).WithExemplar(1, ("trace_id", "t")), Named("latency").With(Shape.Full)).AsV1();
         yield return ReceiverCase.Of("1.0/no name", new SentSeries(("job", "a")).With(1).Refused(), good).AsV1();
-        yield return ReceiverCase.Of("1.0/same name twice", Named("up", ("a", "1"), ("a", "2")).With(1).Refused(), good).AsV1();
-        yield return ReceiverCase.Of("1.0/wrong count", Named("h").With(Shape.Full | Shape.WrongCount).Refused(), good).AsV1();
+        yield return ReceiverCase.Of(
+            "1.0/same name twice", Named("up", ("a", "1"), ("a", "2")).With(1).Refused(), good).AsV1();
+        yield return ReceiverCase.Of(
+            "1.0/wrong count", Named("h").With(Shape.Full | Shape.WrongCount).Refused(), good).AsV1();
         yield return ReceiverCase.Of("1.0/unsorted labels", Named("up", ("z", "1"), ("a", "2")).With(1)).AsV1();
         yield return ReceiverCase.Of("1.0/no series").AsV1();
     }

@@ -92,7 +92,7 @@ public sealed class WriteEndpointTests
     [Theory]
     [InlineData(RemoteWriteVersion.V1)]
     [InlineData(RemoteWriteVersion.V2)]
-    public async Task A_repeat_of_a_partly_bad_request_is_answered_alike_and_not_stored_again(RemoteWriteVersion version)
+    public async Task A_repeat_of_a_partly_bad_request_is_answered_alike_and_not_stored(RemoteWriteVersion version)
     {
         await using var host = await IngestHost.StartAsync();
         var one = version == RemoteWriteVersion.V1 ? PartlyBad.AsV1() : PartlyBad;
@@ -137,7 +137,8 @@ public sealed class WriteEndpointTests
     {
         var first = await IngestHost.StartAsync();
         using var before = await SendAsync(
-            first, ReceiverCase.Of("three", [.. Enumerable.Range(0, 3).Select(i => SentSeries.Named($"up{i}").With(1))]));
+            first,
+            ReceiverCase.Of("three", [.. Enumerable.Range(0, 3).Select(i => SentSeries.Named($"up{i}").With(1))]));
         before.StatusCode.ShouldBe(HttpStatusCode.NoContent);
         await using var second = await IngestHost.StartAsync(
             "ingest: {max_series_per_request: 1, max_decompressed_bytes: 20}\n" + IngestHost.ConfigText,

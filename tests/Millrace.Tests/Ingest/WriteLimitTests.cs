@@ -132,14 +132,15 @@ public sealed class WriteLimitTests
         }
         await host.ShouldBecomeAsync(() => host.Counters.BytesBeingRead >= 40_000);
 
-        using var refused = await host.SendAsync(Import, Encoding.UTF8.GetBytes("up 1\n" + new string('\n', 50_000)));
+        var large = Bodies.Text("up 1\n" + new string('\n', 50_000));
+        using var refused = await host.SendAsync(Import, large);
         refused.StatusCode.ShouldBe(HttpStatusCode.TooManyRequests);
         refused.Headers.RetryAfter.ShouldNotBeNull();
         (await refused.Content.ReadAsStringAsync()).ShouldContain("ingest.max_in_flight_bytes");
 
         holder.Dispose();
         await host.ShouldBecomeIdleAsync();
-        (await host.PostAsync(Import, Encoding.UTF8.GetBytes("up 1\n" + new string('\n', 50_000)))).Status.ShouldBe(204);
+        (await host.PostAsync(Import, large)).Status.ShouldBe(204);
     }
 
     [Fact]
@@ -231,7 +232,8 @@ public sealed class WriteLimitTests
     }
 
     private static async Task SendHeadAsync(Socket socket, string framing) =>
-        await socket.SendAsync(Encoding.ASCII.GetBytes($"POST /{Write} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n"));
+        await socket.SendAsync(
+            Encoding.ASCII.GetBytes($"POST /{Write} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n"));
 
     /// <summary>With a Content-Length this is a piece of the body like any other.</summary>
     private static async Task SendChunkAsync(Socket socket, int length) =>
