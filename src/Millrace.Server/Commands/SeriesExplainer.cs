@@ -59,17 +59,20 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             return;
         }
         var destinations = config.Destinations.Where(d => route.To is null || route.To.Contains(d.Name)).ToList();
-        var isMatched = false;
+        var (isMatched, feedsRules) = (false, false);
         for (var i = 0; i < config.Aggregation.Rules.Count; i++)
         {
             var rule = config.Aggregation.Rules[i];
             if (route.Aggregate && (route.AggregateRules is not { } names || names.Contains(rule.Name)))
             {
+                feedsRules = true;
                 isMatched |= ExplainRule(i, rule, labels, destinations);
             }
         }
-        var isForwarded = isMatched ? route.KeepInput : !route.DropInput;
-        var reason = isMatched
+        // As in vmagent, keep_input and drop_input mean something only beside rules.
+        var isForwarded = !feedsRules || (isMatched ? route.KeepInput : !route.DropInput);
+        var reason = !feedsRules ? "the route feeds no rule"
+            : isMatched
             ? $"a rule matches and keep_input is {Word(route.KeepInput)}"
             : $"no rule matches and drop_input is {Word(route.DropInput)}";
         output.WriteLine($"  raw samples: {(isForwarded ? "forwarded" : "dropped")}, because {reason}");
@@ -154,7 +157,13 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         {
             output.WriteLine($"{indent}dropped by {where}");
         }
-        return trace.Output;
+        if (trace.Output is not { } relabeled || dialect == RelabelDialect.VmAgent)
+        {
+            return trace.Output;
+        }
+        var labels = new LabelBuilder(relabeled);
+        labels.RemoveInternalLabels();
+        return labels.ToLabelSet();
     }
 
     private static string Word(bool value) => value ? "true" : "false";

@@ -37,9 +37,6 @@ internal sealed class AggregationRule
     private readonly HashSet<string> _dropLabels;
     private readonly Relabeler _inputRelabeling;
     private readonly Relabeler _outputRelabeling;
-    private readonly HashSet<string> _by;
-    private readonly HashSet<string> _without;
-    private readonly string _suffix;
 
     public AggregationRule(AggregationRuleConfig config, int occurrence)
     {
@@ -54,11 +51,8 @@ internal sealed class AggregationRule
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
-        _by = [.. config.By];
-        _without = [.. config.Without];
         _inputRelabeling = CompileRelabeling(config.InputRelabelConfigs);
         _outputRelabeling = CompileRelabeling(config.OutputRelabelConfigs);
-        _suffix = SuffixOf(config);
     }
 
     public AggregationRuleConfig Config { get; }
@@ -92,12 +86,12 @@ internal sealed class AggregationRule
         {
             return RuleVerdict.NoMatch;
         }
-        var input = Keep(series, static (rule, name) => !rule._dropLabels.Contains(name), _dropLabels.Count == 0);
+        var input = WithoutDroppedLabels(series);
         if (!_inputRelabeling.IsEmpty && !_inputRelabeling.TryApply(input, scratch, out input))
         {
             return RuleVerdict.Dropped;
         }
-        var group = Keep(input, static (rule, name) => rule.IsGroupingLabel(name), _by.Count + _without.Count == 0);
+        var group = OutputNaming.Group(Config, input);
         taken = new RuleSeries(input.StableKey(), group.StableKey(), group);
         return RuleVerdict.Taken;
     }
@@ -105,17 +99,7 @@ internal sealed class AggregationRule
     /// <summary>The labels of an output series; null when output relabeling drops it.</summary>
     public LabelSet? OutputLabels(LabelSet group, OutputKind output)
     {
-        var labels = new List<Label>(group.Count + 1);
-        foreach (var label in group.Labels)
-        {
-            if (label.Name != LabelSet.MetricName)
-            {
-                labels.Add(label);
-            }
-        }
-        var name = group[LabelSet.MetricName];
-        labels.Add(new Label(LabelSet.MetricName, Config.KeepMetricNames ? name : name + _suffix + output.Name));
-        var series = LabelSet.From(labels);
+        var series = OutputNaming.Output(Config, group, output.Name);
         return _outputRelabeling.TryApply(series, new LabelBuilder(), out var relabeled) ? relabeled : null;
     }
 
@@ -124,43 +108,21 @@ internal sealed class AggregationRule
 
     public long EndOf(long window, long offsetMs) => window * IntervalMs + offsetMs;
 
-    private bool IsGroupingLabel(string name) =>
-        _by.Count > 0 ? name == LabelSet.MetricName || _by.Contains(name) : !_without.Contains(name);
-
-    private LabelSet Keep(LabelSet series, Func<AggregationRule, string, bool> keeps, bool keepsAll)
+    private LabelSet WithoutDroppedLabels(LabelSet series)
     {
-        if (keepsAll)
+        if (Config.DropInputLabels.Count == 0)
         {
             return series;
         }
         var kept = new List<Label>(series.Count);
         foreach (var label in series.Labels)
         {
-            if (keeps(this, label.Name))
+            if (!_dropLabels.Contains(label.Name))
             {
                 kept.Add(label);
             }
         }
         return LabelSet.From(kept);
-    }
-
-    /// <summary>vmagent's naming: <c>:interval[_by_labels][_without_labels]_output</c>.</summary>
-    private static string SuffixOf(AggregationRuleConfig config)
-    {
-        var suffix = new StringBuilder(":").Append(config.IntervalText);
-        AppendLabels(suffix, "_by", config.By);
-        AppendLabels(suffix, "_without", config.Without);
-        return suffix.Append('_').ToString();
-    }
-
-    private static void AppendLabels(StringBuilder suffix, string word, IReadOnlyList<string> labels)
-    {
-        var sorted = new SortedSet<string>(labels, Utf8Order.Comparer);
-        sorted.Remove(LabelSet.MetricName);
-        if (sorted.Count > 0)
-        {
-            suffix.Append(word).Append('_').AppendJoin('_', sorted);
-        }
     }
 
     private static IEnumerable<OutputKind> KindsOf(AggregationRuleConfig config)

@@ -96,7 +96,7 @@ internal readonly record struct Verdict(VerdictKind Kind, Refusal Refusal)
     /// <summary>True when the answer leaves open whether the request was committed.</summary>
     public static bool MayHaveCommitted(in SendResult result) =>
         // 502 and 504 come from something between us and the backend, which may have done its work.
-        result.Outcome != SendOutcome.Answered || result.StatusCode is 408 or 502 or 504;
+        result.Outcome != SendOutcome.Answered ? !result.WasNeverSent : result.StatusCode is 408 or 502 or 504;
 
     private static Verdict JudgeSuccess(in SendResult result, in SendContext context)
     {

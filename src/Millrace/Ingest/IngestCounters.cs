@@ -19,7 +19,9 @@ internal sealed class IngestCounters
 
     public long BodyBytes => Interlocked.Read(ref _bodyBytes);
 
-    /// <summary>Samples of accepted bodies that were refused for good, such as those with bad labels; repeats do not count.</summary>
+    /// <summary>
+    /// Samples of accepted bodies that were refused for good, such as those with bad labels; repeats do not count.
+    /// </summary>
     public long RefusedSamples => Interlocked.Read(ref _refusedSamples);
 
     public int ConcurrentRequests => Volatile.Read(ref _concurrent);

@@ -17,7 +17,9 @@ public sealed record IngestLimits
 
     public int MaxLabelValueBytes { get; init; } = 16 << 10;
 
-    /// <summary>Series whose labels are remembered; past it the cache starts anew: slower for a while, never wrong.</summary>
+    /// <summary>
+    /// Series whose labels are remembered; past it the cache starts anew: slower for a while, never wrong.
+    /// </summary>
     public int MaxCachedSeries { get; init; } = 4_000_000;
 
     /// <summary>Requests being read or applied. Beyond it: 429.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace Millrace.Ingest;
 
@@ -38,6 +39,12 @@ internal sealed class RequestBody(AdmissionGate gate, long maxBytes) : IDisposab
         if (declared > maxBytes)
         {
             return BodyReading.TooLarge;
+        }
+        if (declared is null
+            && request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } bound)
+        {
+            // Kestrel would count the frames of the chunks, too.
+            bound.MaxRequestBodySize = null;
         }
         if (!TryGrow(Math.Clamp(declared ?? FirstBytes, 1, MaxFirstBytes)))
         {

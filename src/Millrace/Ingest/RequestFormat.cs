@@ -30,7 +30,8 @@ internal static class RequestFormat
         };
         if (compression == BodyCompression.None)
         {
-            refusal = $"Content-Encoding \"{Shown(request.Headers.ContentEncoding)}\" is not supported here: use snappy.";
+            refusal =
+                $"Content-Encoding \"{Shown(request.Headers.ContentEncoding)}\" is not supported here: use snappy.";
             return false;
         }
         encoding = new BodyEncoding(protocol, compression);
@@ -85,7 +86,8 @@ internal static class RequestFormat
             }
             else if (!message.Equals(V1Message, StringComparison.Ordinal))
             {
-                refusal = $"The message \"{Shown(message.ToString())}\" is not supported here: use {V1Message} or {V2Message}.";
+                refusal = $"The message \"{Shown(message.ToString())}\" is not supported here: "
+                    + $"use {V1Message} or {V2Message}.";
                 return false;
             }
         }

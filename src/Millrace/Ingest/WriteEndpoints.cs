@@ -124,7 +124,8 @@ internal sealed class WriteEndpoints(
     }
 
     /// <summary>
-    /// Some senders name one of snappy and zstd and send the other (vmagent, while it changes its mind): the body decides.
+    /// Some senders name one of snappy and zstd and send the other (vmagent, while it changes its mind): the body
+    /// decides.
     /// </summary>
     private async ValueTask<PushResult> PushAsync(ReadOnlyMemory<byte> body, BodyEncoding encoding)
     {

@@ -58,6 +58,16 @@ internal sealed class BodyDecoder
     private readonly List<Label> _labels = [];
     private byte[] _buffer = [];
 
+    /// <summary>Within the limits of the configuration.</summary>
+    public DecodeOutcome Decode(
+        ReadOnlySpan<byte> body, BodyEncoding encoding, Generation generation, DecodedBatch batch, out string error)
+    {
+        var limits = generation.Config.Ingest;
+        return Decode(
+            body, encoding, generation, new BodyLimits(limits.MaxDecompressedBytes, limits.MaxSeriesPerRequest), batch,
+            out error);
+    }
+
     public DecodeOutcome Decode(
         ReadOnlySpan<byte> body, BodyEncoding encoding, Generation generation, in BodyLimits limits,
         DecodedBatch batch, out string error)

@@ -85,7 +85,7 @@ public static class RemoteWriteBody
         return i;
     }
 
-    private static byte[] Compress(ReadOnlySpan<byte> plain)
+    internal static byte[] Compress(ReadOnlySpan<byte> plain)
     {
         var compressed = new Message().Varint((ulong)plain.Length);
         while (plain.Length > 0)
@@ -99,7 +99,7 @@ public static class RemoteWriteBody
     }
 
     /// <summary>A protobuf message being written.</summary>
-    private sealed class Message
+    internal sealed class Message
     {
         private const int WireVarint = 0;
         private const int WireFixed64 = 1;
@@ -139,7 +139,7 @@ public static class RemoteWriteBody
 
         public Message Nested(int field, Message message) => Bytes(field, message.ToArray());
 
-        private Message Bytes(int field, byte[] bytes) =>
+        public Message Bytes(int field, byte[] bytes) =>
             Key(field, WireBytes).Varint((ulong)bytes.Length).Raw(bytes);
 
         private Message Key(int field, int wireType) => Varint((ulong)(field << 3 | wireType));

@@ -59,6 +59,7 @@ public sealed class VerdictTests
         Kind(SendResult.NetworkError, V2).ShouldBe(VerdictKind.Retry);
         Kind(SendResult.Timeout, V1).ShouldBe(VerdictKind.Retry);
         Verdict.MayHaveCommitted(SendResult.NetworkError).ShouldBeTrue();
+        Verdict.MayHaveCommitted(SendResult.NetworkError with { WasNeverSent = true }).ShouldBeFalse();
         Verdict.MayHaveCommitted(SendResult.Timeout).ShouldBeTrue();
         Verdict.MayHaveCommitted(SendResult.Status(502)).ShouldBeTrue();
         Verdict.MayHaveCommitted(SendResult.Status(504)).ShouldBeTrue();

@@ -1,11 +1,10 @@
 using System.Text;
-using Millrace.Aggregation;
 using Millrace.Model;
 
-namespace Millrace.Configuration;
+namespace Millrace.Aggregation;
 
 /// <summary>
-/// How the series that a rule makes are called: as vmagent calls them,
+/// How a rule groups series and what it calls those it makes: as vmagent does,
 /// <c>name:interval_by_labels_without_labels_output</c>.
 /// </summary>
 internal static class OutputNaming
