@@ -245,8 +245,9 @@ internal sealed partial class Gateway : IDisposable
 
     private WebApplication BuildApp()
     {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
+        // Empty: the others watch every file below the working directory, where our log may be.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.Services.AddRoutingCore();
         builder.Services.Configure<HostOptions>(static options => options.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.Services.Configure<SocketTransportOptions>(static options =>
         {

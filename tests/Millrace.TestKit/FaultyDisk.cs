@@ -47,7 +47,6 @@ internal sealed class FaultyDisk(int seed) : IDisk
     private int _failingCuts;
     private int _failingSyncs;
     private int _failingDeletes;
-    private int _failingRenames;
 
     /// <summary>Size of the disk; a write that passes it stops half-way.</summary>
     public long CapacityBytes { get; set; } = long.MaxValue;
@@ -78,8 +77,6 @@ internal sealed class FaultyDisk(int seed) : IDisk
     public void FailNextSyncs(int count) => _failingSyncs = count;
 
     public void FailNextDeletes(int count) => _failingDeletes = count;
-
-    public void FailNextRenames(int count) => _failingRenames = count;
 
     /// <summary>After so many whole writes the process dies inside the next, which leaves a part of it.</summary>
     public void HaltAfterWrites(int count) => _writesUntilHalt = count;
@@ -198,25 +195,6 @@ internal sealed class FaultyDisk(int seed) : IDisk
         }
     }
 
-    public void Rename(string path, string newPath)
-    {
-        lock (_lock)
-        {
-            ThrowIfHalted();
-            FailIfOrdered(ref _failingRenames, "rename");
-            if (!_entries.TryGetValue(path, out var file))
-            {
-                throw new FileNotFoundException($"There is no file '{path}'.", path);
-            }
-            if (!_entries.TryAdd(newPath, file))
-            {
-                throw new IOException($"There is a file '{newPath}' already.");
-            }
-            _entries.Remove(path);
-            _unsynced.Add(new Operation(OperationKind.Rename, file, newPath) { OldPath = path });
-        }
-    }
-
     public void SyncFolder(string folder)
     {
         lock (_lock)
@@ -229,11 +207,7 @@ internal sealed class FaultyDisk(int seed) : IDisk
                 {
                     continue;
                 }
-                if (operation.OldPath is { } oldPath)
-                {
-                    _durableEntries.Remove(oldPath);
-                }
-                if (operation.Kind is OperationKind.Create or OperationKind.Rename)
+                if (operation.Kind == OperationKind.Create)
                 {
                     _durableEntries[operation.Path] = operation.File;
                 }
@@ -377,10 +351,6 @@ internal sealed class FaultyDisk(int seed) : IDisk
             case OperationKind.Create:
                 disk._entries[operation.Path!] = file;
                 break;
-            case OperationKind.Rename:
-                disk._entries.Remove(operation.OldPath!);
-                disk._entries[operation.Path!] = file;
-                break;
             case OperationKind.Delete:
                 disk._entries.Remove(operation.Path!);
                 break;
@@ -397,7 +367,6 @@ internal sealed class FaultyDisk(int seed) : IDisk
     {
         Create,
         Delete,
-        Rename,
         SetLength,
         Write,
     }
@@ -408,11 +377,7 @@ internal sealed class FaultyDisk(int seed) : IDisk
     /// <param name="Offset">Of a write; the length of a SetLength.</param>
     /// <param name="Bytes">Of a write.</param>
     private sealed record Operation(
-        OperationKind Kind, FileContent File, string? Path, long Offset = 0, byte[]? Bytes = null)
-    {
-        /// <summary>Of a renaming, which is done as a whole or not at all.</summary>
-        public string? OldPath { get; init; }
-    }
+        OperationKind Kind, FileContent File, string? Path, long Offset = 0, byte[]? Bytes = null);
 
     private sealed class FileContent
     {
@@ -494,7 +459,7 @@ internal sealed class FaultyDisk(int seed) : IDisk
             disk.SetLength(file, length);
         }
 
-        public void Prefetch() => ThrowIfNotWritable();
+        public void Uncache(long bytes) => ThrowIfNotWritable();
 
         public void Sync()
         {

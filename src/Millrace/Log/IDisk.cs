@@ -18,9 +18,6 @@ internal interface IDisk
 
     void Delete(string path);
 
-    /// <summary>Within a folder; the new name must be free.</summary>
-    void Rename(string path, string newPath);
-
     /// <summary>After it the creations and deletions in this folder survive power loss.</summary>
     void SyncFolder(string folder);
 
@@ -42,11 +39,13 @@ internal interface IDiskFile : IDisposable
 
     void SetLength(long length);
 
-    /// <summary>All of it is about to be written over piece by piece: the system may read it ahead.</summary>
-    void Prefetch();
-
     /// <summary>After it the content and the length survive power loss.</summary>
     void Sync();
+
+    /// <summary>
+    /// The first bytes are synced and will hardly be read again: the memory that holds them may serve others.
+    /// </summary>
+    void Uncache(long bytes);
 }
 
 internal static class DiskError

@@ -98,7 +98,7 @@ internal sealed class LogReader : IDisposable
             return _segment.CommittedBytes > readEnd;
         }
         // A segment with a successor is complete, but this one may have got its last records after we looked.
-        var wasRead = _file is not null && !_segment.IsGone;
+        var wasRead = _file is not null;
         if (wasRead && _segment.CommittedBytes > readEnd)
         {
             return true;

@@ -67,8 +67,12 @@ internal sealed record RecordLogOptions
     /// <summary>Free space below which appends are refused; reserved ones, below a quarter of it. 0: off.</summary>
     public long MinFreeBytes { get; init; }
 
-    /// <summary>Released segments kept to be written over, which costs a tenth of writing new files.</summary>
-    public int MaxSpares { get; init; }
+    /// <summary>
+    /// What is synced is read again after a restart at most, so it need not stay in the page cache. It is cheaper so:
+    /// appends go to the memory that was just given back, instead of to pages that the system has to find and, on a
+    /// virtual machine, its host as well.
+    /// </summary>
+    public bool IsRarelyRead { get; init; }
 
     /// <summary>Identity of the log if it is a new one; empty: a random one.</summary>
     public Guid NewLogId { get; init; }
@@ -76,10 +80,7 @@ internal sealed record RecordLogOptions
 
 /// <summary>What was found when a log was opened.</summary>
 /// <param name="Segments">Segment files found.</param>
-/// <param name="TruncatedBytes">
-/// Bytes of a torn tail that were cut off the last segment. Where it was written over an older one, only a record whose
-/// header is whole counts: the rest cannot be told from what stood there.
-/// </param>
+/// <param name="TruncatedBytes">Bytes of a torn tail that were cut off the last segment.</param>
 /// <param name="SkippedRecords">Records of the last segment that are damaged and stand before good ones.</param>
 /// <param name="DamagedHeaders">Segment headers that are damaged; the last one is mended.</param>
 internal readonly record struct RecoveryReport(

@@ -19,8 +19,7 @@ namespace Millrace.Log;
 /// 12 u32  CRC-32C of bytes 0..11,16..63 12 u32  CRC-32C of the payload
 /// 16 guid log id                        16 i64  LSN
 /// 32 i64  first LSN                     24 i64  arrival, milliseconds since the epoch
-/// 40 i64  bytes taken over              32 u64  tenant
-/// 48      zeros
+/// 40      zeros                         32 u64  tenant
 ///                                       40 u128 hash of the request
 ///                                       56 guid gateway id
 ///                                       72 i64  gateway LSN
@@ -32,10 +31,6 @@ namespace Millrace.Log;
 /// header has a checksum of its own, so that its length can be trusted when only the payload is damaged. It covers the
 /// place in the segment: bytes of a record that stand anywhere else (in a payload, in a reused disk block) are no
 /// record.</para>
-///
-/// <para><b>Reuse.</b> A segment may be written over an older one that was released (<see cref="SpareSegments"/>). What
-/// the old one left behind the tail has checksums for another first LSN and is never taken for a record; a segment that
-/// is full is cut to its length.</para>
 ///
 /// <para><b>Recovery.</b> Behind a damaged header the next good one is searched at multiples of 8. If there is one,
 /// what lies between is bit rot: skipped, and told as a gap of LSNs. If there is none and the segment is the last, what
@@ -79,8 +74,7 @@ internal static class RecordFormat
             && firstLsn > 0;
     }
 
-    public static void WriteSegmentHeader(
-        Span<byte> target, Guid logId, long firstLsn, ushort version = Version, long takenOverBytes = 0)
+    public static void WriteSegmentHeader(Span<byte> target, Guid logId, long firstLsn, ushort version = Version)
     {
         target = target[..SegmentHeaderBytes];
         target.Clear();
@@ -88,7 +82,6 @@ internal static class RecordFormat
         WriteUInt16LittleEndian(target[8..], version);
         logId.TryWriteBytes(target[16..]);
         WriteInt64LittleEndian(target[32..], firstLsn);
-        WriteInt64LittleEndian(target[40..], takenOverBytes);
         WriteUInt32LittleEndian(target[12..], SegmentCrc(target));
     }
 
@@ -108,9 +101,6 @@ internal static class RecordFormat
         firstLsn = ReadInt64LittleEndian(source[32..]);
         return true;
     }
-
-    /// <summary>Of a good segment header: up to here the file may hold what an older segment left.</summary>
-    public static long TakenOverBytes(ReadOnlySpan<byte> header) => ReadInt64LittleEndian(header[40..]);
 
     /// <param name="target">At least <see cref="RecordHeaderBytes"/> long.</param>
     /// <param name="place">Where the record stands.</param>

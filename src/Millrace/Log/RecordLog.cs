@@ -28,7 +28,6 @@ internal sealed class RecordLog : IDisposable
     private readonly IDisk _disk;
     private readonly IDisposable? _folderLock; // null: read-only
     private readonly SegmentList _segments;
-    private readonly SpareSegments _spares;
     private readonly FreeSpaceGuard _space;
     private readonly SyncWaiters _syncWaiters;
 
@@ -52,7 +51,6 @@ internal sealed class RecordLog : IDisposable
         (_folder, _options, _disk, _folderLock) = (folder, options, disk, folderLock);
         _space = new FreeSpaceGuard(folder, disk, time, options.MinFreeBytes);
         _syncWaiters = new SyncWaiters(this);
-        _spares = new SpareSegments(folder, disk, options.MaxSpares);
         var recovery = new SegmentRecovery(folder, disk);
         recovery.Read();
         _segments = recovery.Segments;
@@ -71,7 +69,6 @@ internal sealed class RecordLog : IDisposable
             _failure = "The log was opened for reading only.";
             return;
         }
-        _spares.DeleteLeftOver();
         if (_segments.Count == 0)
         {
             (_active, _activeFile) = CreateSegment(_nextLsn);
@@ -108,9 +105,6 @@ internal sealed class RecordLog : IDisposable
     public long SyncedLsn => Volatile.Read(ref _syncedLsn);
 
     public long SizeBytes => _segments.SizeBytes;
-
-    /// <summary>Of files that wait to be written over; not part of <see cref="SizeBytes"/>.</summary>
-    public long SpareBytes => _spares.SizeBytes;
 
     public int SegmentCount => _segments.Count;
 
@@ -175,7 +169,6 @@ internal sealed class RecordLog : IDisposable
         var size = RecordFormat.SizeOf(payloadBytes);
         if (!_space.TryTake(size, reserved))
         {
-            _spares.DeleteAll(); // The guard sees it at its next look.
             return AppendOutcome.DiskFull;
         }
         var payloadCrc = Crc32C.Extend(Crc32C.Compute(first), second); // before the lock: the longest part of the work
@@ -262,10 +255,10 @@ internal sealed class RecordLog : IDisposable
     /// <summary>Reads from a record on; the reader has its own file handle and sees what is appended later.</summary>
     public LogReader OpenReader(long fromLsn) => new(_disk, _segments, fromLsn);
 
-    /// <summary>Deletes the segments all of whose records are below this one, or keeps their files as spares.</summary>
+    /// <summary>Deletes the segments all of whose records are below this one.</summary>
     public void ReleaseBefore(long lsn)
     {
-        while (_segments.TryGetOldest(out var oldest, out var next) && next.FirstLsn <= lsn && TryRelease(oldest))
+        while (_segments.TryGetOldest(out var oldest, out var next) && next.FirstLsn <= lsn && TryDelete(oldest))
         {
         }
     }
@@ -294,10 +287,6 @@ internal sealed class RecordLog : IDisposable
                 DisposeAll(_rolled);
                 _rolled.Clear();
             }
-        }
-        if (_folderLock is not null)
-        {
-            _spares.DeleteAll();
         }
         _folderLock?.Dispose();
     }
@@ -373,7 +362,6 @@ internal sealed class RecordLog : IDisposable
         try
         {
             var (segment, file) = CreateSegment(firstLsn);
-            CutLocked(_activeFile!, _active.CommittedBytes);
             _rolled.Add(_activeFile!);
             (_active, _activeFile) = (segment, file);
             Volatile.Write(ref _nextLsn, firstLsn);
@@ -390,15 +378,12 @@ internal sealed class RecordLog : IDisposable
     {
         var path = Path.Combine(_folder, RecordFormat.SegmentName(firstLsn));
         Span<byte> header = stackalloc byte[RecordFormat.SegmentHeaderBytes];
+        RecordFormat.WriteSegmentHeader(header, Id, firstLsn);
         _folderIsSynced = false;
-        if (!_spares.TryTake(path, out var file))
-        {
-            file = _disk.Open(path, writable: true);
-            file.SetLength(0); // an attempt that failed half-way may have left one
-        }
+        var file = _disk.Open(path, writable: true);
         try
         {
-            RecordFormat.WriteSegmentHeader(header, Id, firstLsn, takenOverBytes: file.Length);
+            file.SetLength(0); // an attempt that failed half-way may have left one
             file.Write(0, header);
         }
         catch
@@ -409,22 +394,6 @@ internal sealed class RecordLog : IDisposable
             throw;
         }
         return (new Segment(path, firstLsn, RecordFormat.SegmentHeaderBytes), file);
-    }
-
-    /// <summary>Cuts off what an older segment left; if that fails it is only dead weight.</summary>
-    private void CutLocked(IDiskFile file, long committedBytes)
-    {
-        try
-        {
-            if (file.Length > committedBytes)
-            {
-                file.SetLength(committedBytes);
-            }
-        }
-        catch (Exception e) when (DiskError.Is(e))
-        {
-            LastError = $"Cannot cut the log segment '{_active.Path}' to its length: {e.Message}";
-        }
     }
 
     private AppendOutcome WriteError(string action, string path, Exception error)
@@ -443,6 +412,7 @@ internal sealed class RecordLog : IDisposable
         IDiskFile active;
         IDiskFile[] rolled;
         long end;
+        long activeBytes;
         bool folderIsSynced;
         lock (_appendLock)
         {
@@ -451,6 +421,7 @@ internal sealed class RecordLog : IDisposable
                 return false;
             }
             (active, end, folderIsSynced) = (_activeFile, _nextLsn, _folderIsSynced);
+            activeBytes = _active.CommittedBytes;
             rolled = [.. _rolled];
             _rolled.Clear();
             _folderIsSynced = true;
@@ -461,8 +432,10 @@ internal sealed class RecordLog : IDisposable
             foreach (var file in rolled)
             {
                 file.Sync();
+                Uncache(file, file.Length);
             }
             active.Sync();
+            Uncache(active, activeBytes);
             if (!folderIsSynced)
             {
                 _disk.SyncFolder(_folder);
@@ -481,6 +454,14 @@ internal sealed class RecordLog : IDisposable
         }
         Volatile.Write(ref _syncedLsn, end);
         return true;
+    }
+
+    private void Uncache(IDiskFile file, long syncedBytes)
+    {
+        if (_options.IsRarelyRead)
+        {
+            file.Uncache(syncedBytes);
+        }
     }
 
     private static void DisposeAll(IEnumerable<IDiskFile> files)
@@ -507,16 +488,6 @@ internal sealed class RecordLog : IDisposable
         _disk.SyncFolder(_folder);
         _folderIsSynced = true;
         _syncedLsn = _nextLsn;
-    }
-
-    private bool TryRelease(Segment segment)
-    {
-        if (_folderLock is null || !_spares.TryKeep(segment))
-        {
-            return TryDelete(segment);
-        }
-        _segments.Remove(segment);
-        return true;
     }
 
     private bool TryDelete(Segment segment)

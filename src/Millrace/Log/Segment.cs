@@ -5,26 +5,12 @@ internal sealed class Segment(string path, long firstLsn, long committedBytes)
 {
     private long _committedBytes = committedBytes;
     private long _endLsn = long.MaxValue;
-    private bool _isGone;
 
     public string Path { get; } = path;
 
     public long FirstLsn { get; } = firstLsn;
 
     public bool HasDamagedHeader { get; init; }
-
-    /// <summary>Up to here the file may hold what an older segment left.</summary>
-    public long TakenOverBytes { get; init; }
-
-    /// <summary>No record stood in it when the log was opened.</summary>
-    public bool WasEmpty { get; init; }
-
-    /// <summary>Released: the file is another segment now, or about to be.</summary>
-    public bool IsGone
-    {
-        get => Volatile.Read(ref _isGone);
-        set => Volatile.Write(ref _isGone, value);
-    }
 
     /// <summary>Whole records end here. Readers look no further; only the writer moves it.</summary>
     public long CommittedBytes

@@ -36,7 +36,7 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
         {
             var segment = ReadSegment(firstLsns[i]);
             // An empty segment before others was created by a roll that failed, and would be in the way of look-ups.
-            if (segment.WasEmpty && i < firstLsns.Count - 1)
+            if (segment.CommittedBytes <= RecordFormat.SegmentHeaderBytes && i < firstLsns.Count - 1)
             {
                 _leftOver.Add(segment.Path);
             }
@@ -75,20 +75,12 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
     {
         var path = Path.Combine(folder, RecordFormat.SegmentName(firstLsn));
         using var file = disk.Open(path, writable: false);
-        var headerIsGood = ReadHeader(path, firstLsn, file, out var takenOverBytes);
-        var isWrittenOver = !headerIsGood || takenOverBytes > 0;
-        var isEmpty = isWrittenOver && !new SegmentScanner(file, firstLsn).TryNext(file.Length, 0, out _, out _);
-        return new Segment(path, firstLsn, file.Length)
-        {
-            HasDamagedHeader = !headerIsGood,
-            TakenOverBytes = takenOverBytes,
-            WasEmpty = isEmpty || file.Length <= RecordFormat.SegmentHeaderBytes,
-        };
+        var headerIsGood = ReadHeader(path, firstLsn, file);
+        return new Segment(path, firstLsn, file.Length) { HasDamagedHeader = !headerIsGood };
     }
 
-    private bool ReadHeader(string path, long firstLsn, IDiskFile file, out long takenOverBytes)
+    private bool ReadHeader(string path, long firstLsn, IDiskFile file)
     {
-        takenOverBytes = 0;
         Span<byte> bytes = stackalloc byte[RecordFormat.SegmentHeaderBytes];
         var read = file.Read(0, bytes);
         if (!RecordFormat.TryReadSegmentHeader(bytes[..read], out var id, out var statedLsn, out var version))
@@ -116,7 +108,6 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
                 + "put into one folder. Move the files of one of them into a folder of their own.");
         }
         LogId = id;
-        takenOverBytes = RecordFormat.TakenOverBytes(bytes);
         return true;
     }
 
@@ -159,7 +150,6 @@ internal sealed class SegmentRecovery(string folder, IDisk disk)
             NextLsn = frame.Lsn + 1;
         }
         segment.CommittedBytes = scanner.GoodEnd;
-        var tornFrom = Math.Max(scanner.GoodEnd, segment.TakenOverBytes);
-        _truncatedBytes = Math.Max(scanner.TornRecordBytes(length), length - tornFrom);
+        _truncatedBytes = Math.Max(0, length - scanner.GoodEnd);
     }
 }

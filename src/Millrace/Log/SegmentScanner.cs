@@ -69,10 +69,6 @@ internal sealed class SegmentScanner
         return false;
     }
 
-    /// <summary>After the last record: of one whose header is whole but not the rest, what there is of it.</summary>
-    public long TornRecordBytes(long end) =>
-        TryReadHeader(GoodEnd, end, out var frame) ? Math.Min(frame.SizeBytes, end - GoodEnd) : 0;
-
     private bool TryReadHeader(long offset, long end, out RecordFrame frame)
     {
         frame = default;

@@ -10,7 +10,8 @@ internal sealed partial class SystemDisk : IDisk
     // Another process holds the lock: EAGAIN of Linux and of macOS, a sharing violation of Windows.
     private const int LinuxWouldBlock = 11;
     private const int MacWouldBlock = 35;
-    private const int AdviceWillNeed = 3;
+    private const long PageBytes = 64 << 10; // or a part of it
+    private const int AdviceDontNeed = 4;
     private const int WindowsSharing = unchecked((int)0x80070020);
 
     public void CreateFolder(string folder)
@@ -43,8 +44,6 @@ internal sealed partial class SystemDisk : IDisk
         FileShare.ReadWrite | FileShare.Delete));
 
     public void Delete(string path) => File.Delete(path);
-
-    public void Rename(string path, string newPath) => File.Move(path, newPath);
 
     public void SyncFolder(string folder)
     {
@@ -128,15 +127,17 @@ internal sealed partial class SystemDisk : IDisk
 
         public void SetLength(long length) => RandomAccess.SetLength(handle, length);
 
-        public void Prefetch()
+        public void Sync() => RandomAccess.FlushToDisk(handle);
+
+        public void Uncache(long bytes)
         {
-            if (OperatingSystem.IsLinux())
+            // The page of the tail stays: the next append would have to read it back.
+            var whole = bytes & -PageBytes;
+            if (OperatingSystem.IsLinux() && whole > 0)
             {
-                _ = AdviseDescriptor(handle, 0, 0, AdviceWillNeed); // Only advice: what it answers does not matter.
+                _ = AdviseDescriptor(handle, 0, whole, AdviceDontNeed); // Only advice: what it answers does not matter.
             }
         }
-
-        public void Sync() => RandomAccess.FlushToDisk(handle);
 
         public void Dispose() => handle.Dispose();
     }

@@ -48,9 +48,7 @@ internal static class PipelineBuilder
             NewLogId = NewId(environment.Random),
         };
         disk.CreateFolder(basesFolder);
-        // As many segments as one base lets go are filled again before the next one does.
-        var spares = (int)(Math.Min(config.Log.BaseBytes, config.Log.MaxBytes / 8) / config.Log.SegmentBytes);
-        var inputOptions = options with { MaxSpares = spares };
+        var inputOptions = options with { IsRarelyRead = true };
         var input = hasLog ? RecordLog.Open(Path.Combine(folder, "input"), inputOptions, disk, time) : null;
         var output = RecordLog.Open(
             Path.Combine(folder, "output"), options with { NewLogId = NewId(environment.Random) }, disk, time);

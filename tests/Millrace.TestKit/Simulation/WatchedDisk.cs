@@ -25,8 +25,6 @@ internal sealed class WatchedDisk(IDisk disk) : IDisk
         disk.Delete(path);
     }
 
-    public void Rename(string path, string newPath) => disk.Rename(path, newPath);
-
     public void SyncFolder(string folder) => disk.SyncFolder(folder);
 
     public long FreeBytes(string folder) => disk.FreeBytes(folder);
@@ -55,9 +53,9 @@ internal sealed class WatchedDisk(IDisk disk) : IDisk
 
         public void SetLength(long length) => file.SetLength(length);
 
-        public void Prefetch() => file.Prefetch();
-
         public void Sync() => file.Sync();
+
+        public void Uncache(long bytes) => file.Uncache(bytes);
 
         public void Dispose() => file.Dispose();
     }

@@ -180,8 +180,6 @@ public class LogReaderTests
 
         public void Delete(string path) => disk.Delete(path);
 
-        public void Rename(string path, string newPath) => disk.Rename(path, newPath);
-
         public void SyncFolder(string folder) => disk.SyncFolder(folder);
 
         public long FreeBytes(string folder) => disk.FreeBytes(folder);
