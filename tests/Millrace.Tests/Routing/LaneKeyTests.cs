@@ -35,7 +35,8 @@ public sealed class LaneKeyTests
     public void Where_one_value_ends_and_the_next_begins_matters()
     {
         LaneKey.StableLaneOf(LabelSet.Of(("__name__", "a"), ("job", "bc"), ("instance", "i")), 1_000_003)
-            .ShouldNotBe(LaneKey.StableLaneOf(LabelSet.Of(("__name__", "ab"), ("job", "c"), ("instance", "i")), 1_000_003));
+            .ShouldNotBe(LaneKey.StableLaneOf(
+                LabelSet.Of(("__name__", "ab"), ("job", "c"), ("instance", "i")), 1_000_003));
     }
 
     private static LabelSet Bucket(string instance, string le) =>
