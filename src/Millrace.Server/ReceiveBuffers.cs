@@ -5,8 +5,10 @@ using Microsoft.AspNetCore.Connections;
 namespace Millrace.Server;
 
 /// <summary>
-/// Blocks of 64 KiB for Kestrel instead of its 4 KiB: a body of 200 KB is read by four calls to the kernel instead of fifty.
-/// A connection that waits holds none. As many blocks are kept as fit in a fixed bound; beyond it the collector takes them.
+/// Blocks of 64 KiB for Kestrel instead of its 4 KiB: a body of 200 KB is read by four calls to the kernel instead of
+/// fifty.
+/// A connection that waits holds none. As many blocks are kept as fit in a fixed bound; beyond it the collector takes
+/// them.
 /// </summary>
 internal sealed class ReceiveBuffers : MemoryPool<byte>, IMemoryPoolFactory<byte>
 {

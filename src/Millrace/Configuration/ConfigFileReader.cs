@@ -123,6 +123,8 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             MaxLabelsPerSeries = (int)reader.Number("max_labels_per_series", defaults.MaxLabelsPerSeries, 1, 65_535),
             MaxLabelNameBytes = (int)reader.Size("max_label_name_bytes", defaults.MaxLabelNameBytes, 1, 64 << 10),
             MaxLabelValueBytes = (int)reader.Size("max_label_value_bytes", defaults.MaxLabelValueBytes, 1, 16 << 20),
+            MaxCachedSeries =
+                (int)reader.Number("max_cached_series", defaults.MaxCachedSeries, 1_000, int.MaxValue),
             MaxConcurrentRequests =
                 (int)reader.Number("max_concurrent_requests", defaults.MaxConcurrentRequests, 1, 1_000_000),
             MaxInFlightBytes = reader.Size("max_in_flight_bytes", defaults.MaxInFlightBytes, 1, Unbounded),

@@ -16,11 +16,14 @@ internal enum RepeatHandling
     Deduplicates,
 }
 
-/// <summary>Asks a VictoriaMetrics for its flags, at start and by <c>check</c>. Read only.</summary>
+/// <summary>
+/// Asks a VictoriaMetrics for its flags, at start. Its <c>/flags</c> lists only those that were set (1.145), so its own
+/// metrics are read, where each flag stands with its value.
+/// </summary>
 internal static class BackendProbe
 {
-    private const string Flag = "-dedup.minScrapeInterval=";
-    private const int MaxFlagsBytes = 1 << 20;
+    private const string Flag = "flag{name=\"dedup.minScrapeInterval\", value=\"";
+    private const int MaxMetricsBytes = 4 << 20;
 
     /// <summary>Longest first: what is left is the path prefix of the server.</summary>
     private static readonly string[] WritePaths =
@@ -29,9 +32,9 @@ internal static class BackendProbe
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Where the flags of the server stand; null when the write address does not look like a VictoriaMetrics.
+    /// Where the metrics of the server stand; null when the write address does not look like a VictoriaMetrics.
     /// </summary>
-    public static Uri? FlagsUrl(Uri writeUrl)
+    public static Uri? MetricsUrl(Uri writeUrl)
     {
         foreach (var path in WritePaths)
         {
@@ -40,7 +43,7 @@ internal static class BackendProbe
                 var prefix = writeUrl.AbsolutePath[..^path.Length];
                 return new UriBuilder(writeUrl)
                 {
-                    Path = prefix + "/flags",
+                    Path = prefix + "/metrics",
                     Query = "",
                     Fragment = "",
                     UserName = "",
@@ -54,7 +57,7 @@ internal static class BackendProbe
     public static async Task<RepeatHandling> AskAsync(
         DestinationConfig config, HttpClient client, TimeProvider time, CancellationToken stop)
     {
-        if (FlagsUrl(config.Url) is not { } url)
+        if (MetricsUrl(config.Url) is not { } url)
         {
             return RepeatHandling.Unknown;
         }
@@ -74,7 +77,7 @@ internal static class BackendProbe
                 return RepeatHandling.Unknown;
             }
             await using var stream = await response.Content.ReadAsStreamAsync(either.Token);
-            var text = new byte[MaxFlagsBytes];
+            var text = new byte[MaxMetricsBytes];
             var length = await stream.ReadAtLeastAsync(text, text.Length, throwOnEndOfStream: false, either.Token);
             return Read(Encoding.UTF8.GetString(text, 0, length));
         }
@@ -88,16 +91,17 @@ internal static class BackendProbe
         }
     }
 
-    /// <summary>Lines as <c>-dedup.minScrapeInterval="1ms"</c>.</summary>
-    public static RepeatHandling Read(string flags)
+    /// <summary>A line as <c>flag{name="dedup.minScrapeInterval", value="1ms", is_set="true"} 1</c>.</summary>
+    public static RepeatHandling Read(string metrics)
     {
-        var start = flags.IndexOf(Flag, StringComparison.Ordinal);
+        metrics = metrics.Replace("\",value=", "\", value=", StringComparison.Ordinal);
+        var start = metrics.IndexOf(Flag, StringComparison.Ordinal);
         if (start < 0)
         {
             return RepeatHandling.Unknown;
         }
-        var value = flags.AsSpan(start + Flag.Length);
-        var end = value.IndexOfAny('\r', '\n');
+        var value = metrics.AsSpan(start + Flag.Length);
+        var end = value.IndexOf('"');
         return (end < 0 ? value : value[..end]).IndexOfAnyInRange('1', '9') >= 0
             ? RepeatHandling.Deduplicates : RepeatHandling.KeepsRepeats;
     }

@@ -91,7 +91,8 @@ internal sealed class RemoteWriteSender : IDisposable
     private HttpRequestMessage RequestOf(Sending sending)
     {
         var content = new ReadOnlyMemoryContent(sending.Body);
-        content.Headers.ContentType = MediaTypeHeaderValue.Parse(sending.ContentType);
+        // As text: a parsed value is written with a blank before "proto", and Prometheus 3.5 then takes 2.0 for 1.0.
+        content.Headers.TryAddWithoutValidation("Content-Type", sending.ContentType);
         content.Headers.ContentEncoding.Add(sending.ContentEncoding);
         var request = new HttpRequestMessage(HttpMethod.Post, _url)
         {

@@ -48,7 +48,8 @@ internal sealed record SealedBlock
     public required ReadOnlyMemory<byte> Bytes { get; init; }
 
     /// <summary>
-    /// The array of <see cref="Bytes"/> if it was rented. It goes back when the block was delivered at the first attempt,
+    /// The array of <see cref="Bytes"/> if it was rented. It goes back when the block was delivered at the first
+    /// attempt,
     /// which is when nobody else can still hold the bytes; else the collector takes it.
     /// </summary>
     public byte[]? RentedBytes { get; init; }

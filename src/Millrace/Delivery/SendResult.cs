@@ -34,7 +34,9 @@ internal readonly record struct SendResult
 
     public int StatusCode { get; init; }
 
-    /// <summary>With a network error: no connection came about, so the backend has seen nothing of the request.</summary>
+    /// <summary>
+    /// With a network error: no connection came about, so the backend has seen nothing of the request.
+    /// </summary>
     public bool WasNeverSent { get; init; }
 
     /// <summary>From Retry-After, seconds or date, already a delay; null where absent or unreadable.</summary>

@@ -422,7 +422,9 @@ internal sealed class RecordLog : IDisposable
         return (new Segment(path, firstLsn, RecordFormat.SegmentHeaderBytes), file);
     }
 
-    /// <summary>Cuts off what an older segment left behind the last record; if that fails it is only dead weight.</summary>
+    /// <summary>
+    /// Cuts off what an older segment left behind the last record; if that fails it is only dead weight.
+    /// </summary>
     private void CutLocked(IDiskFile file, long committedBytes)
     {
         try

@@ -3,7 +3,8 @@ using System.IO;
 namespace Millrace.Log;
 
 /// <summary>
-/// Files of released segments that wait to be written over: memory of the page cache that is in use already costs a tenth
+/// Files of released segments that wait to be written over: memory of the page cache that is in use already costs a
+/// tenth
 /// of fresh one, which is most of what an append costs. A spare is a whole segment but for its header, which is zeros,
 /// on disk, before the file is one; what stands behind is told from the new segment's records by their checksums, which
 /// cover the first LSN of the segment.
@@ -49,7 +50,9 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
         }
     }
 
-    /// <summary>Makes a released segment a spare; false: there are enough, or the disk failed, and it is to be deleted.</summary>
+    /// <summary>
+    /// Makes a released segment a spare; false: there are enough, or the disk failed, and it is to be deleted.
+    /// </summary>
     public bool TryKeep(Segment segment)
     {
         if (!TryReserve(out var path))
@@ -83,7 +86,9 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
         }
     }
 
-    /// <summary>Makes spares of zeros where there are fewer, so that the first segments are as cheap as later ones.</summary>
+    /// <summary>
+    /// Makes spares of zeros where there are fewer, so that the first segments are as cheap as later ones.
+    /// </summary>
     public void Fill(int count, long sizeBytes, Func<bool> mayGoOn)
     {
         while (Count < count && mayGoOn() && TryReserve(out var path))

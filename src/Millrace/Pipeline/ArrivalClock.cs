@@ -1,7 +1,8 @@
 namespace Millrace.Pipeline;
 
 /// <summary>
-/// The time of arrival: the wall clock at the start plus monotonic time, drawn towards the wall clock by at most a tenth
+/// The time of arrival: the wall clock at the start plus monotonic time, drawn towards the wall clock by at most a
+/// tenth
 /// of the time that passes, never set, never back, never below what the log holds. A leap of the wall clock so moves no
 /// window.
 /// </summary>

@@ -26,7 +26,8 @@ internal struct LaneSample
 }
 
 /// <summary>
-/// A batch dealt to tasks and lanes: filtered by time, then sorted by who applies it, each in the batch's order. Made by
+/// A batch dealt to tasks and lanes: filtered by time, then sorted by who applies it, each in the batch's order. Made
+/// by
 /// the thread that decoded, outside any lock; a function of the batch and of the record's arrival time alone.
 /// </summary>
 internal sealed class BatchDeal

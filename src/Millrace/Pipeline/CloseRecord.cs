@@ -4,7 +4,8 @@ using Millrace.Log;
 namespace Millrace.Pipeline;
 
 /// <summary>
-/// The payload of a close record, little-endian: u32 count, then per rule its key (u128: high, low) and the window up to
+/// The payload of a close record, little-endian: u32 count, then per rule its key (u128: high, low) and the window up
+/// to
 /// which it is closed (i64). It names rules by key, so that it means the same under any later configuration.
 /// </summary>
 internal static class CloseRecord
@@ -45,7 +46,8 @@ internal static class CloseRecord
             var entry = payload[(4 + i * EntryBytes)..];
             closes.Add((
                 new UInt128(
-                    BinaryPrimitives.ReadUInt64LittleEndian(entry), BinaryPrimitives.ReadUInt64LittleEndian(entry[8..])),
+                    BinaryPrimitives.ReadUInt64LittleEndian(entry),
+                    BinaryPrimitives.ReadUInt64LittleEndian(entry[8..])),
                 BinaryPrimitives.ReadInt64LittleEndian(entry[16..])));
         }
         return true;

@@ -72,7 +72,9 @@ internal sealed class Engine
     /// <summary>By rule: the last window for which a close was handed over.</summary>
     public long ClosedThrough(int rule) => Volatile.Read(ref _closedThrough)[rule];
 
-    /// <summary>The end of a rule's last closed window, for those who look on; null for a rule that is not in force.</summary>
+    /// <summary>
+    /// The end of a rule's last closed window, for those who look on; null for a rule that is not in force.
+    /// </summary>
     public long? ClosedThroughMs(AggregationRule rule)
     {
         // Another configuration may come into force meanwhile: what does not fit together is not shown.

@@ -59,7 +59,9 @@ internal sealed class Generation
 
     public int TaskCount => Config.Aggregation.TaskCount;
 
-    /// <summary>The cache to look up in; a full one is left to the batches that hold it, and a new one begins.</summary>
+    /// <summary>
+    /// The cache to look up in; a full one is left to the batches that hold it, and a new one begins.
+    /// </summary>
     public SeriesCache Cache
     {
         get

@@ -147,7 +147,8 @@ internal sealed class IngestPipeline
         {
             var nowMs = _clock.NowMs();
             var header = new RecordHeader { Type = RecordType.Configuration, FormatVersion = 1, ArrivalMs = nowMs };
-            if (!TryAppendLocked(header, System.Text.Encoding.UTF8.GetBytes(generation.Config.CanonicalText), out var lsn))
+            var text = System.Text.Encoding.UTF8.GetBytes(generation.Config.CanonicalText);
+            if (!TryAppendLocked(header, text, out var lsn))
             {
                 return false;
             }
@@ -176,7 +177,9 @@ internal sealed class IngestPipeline
         }
     }
 
-    /// <summary>Seals blocks that have waited long enough, or all of them; completes when all workers are through.</summary>
+    /// <summary>
+    /// Seals blocks that have waited long enough, or all of them; completes when all workers are through.
+    /// </summary>
     public Task FlushAsync(long nowMs, bool everything)
     {
         var item = new FlushItem(nowMs, everything);

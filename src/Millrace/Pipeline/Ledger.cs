@@ -29,7 +29,9 @@ internal sealed class Ledger
         public long NoRoute;
         public long Unused;
 
-        /// <summary>Histograms and exemplars have no rule to take them: dropped where only aggregation wanted the series.</summary>
+        /// <summary>
+        /// Histograms and exemplars have no rule to take them: dropped where only aggregation wanted the series.
+        /// </summary>
         public long DroppedExtras;
 
         public long TooFarAhead;

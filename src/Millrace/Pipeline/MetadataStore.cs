@@ -6,7 +6,8 @@ using Millrace.Protocols;
 namespace Millrace.Pipeline;
 
 /// <summary>
-/// The metadata of families as senders told it last. Remote write 2.0 carries it with every series, so the way from known
+/// The metadata of families as senders told it last. Remote write 2.0 carries it with every series, so the way from
+/// known
 /// bytes to a known object costs a hash and no text. Bounded: what comes beyond is passed on and not remembered.
 /// </summary>
 internal sealed class MetadataStore

@@ -90,7 +90,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             // The labels come from our own encoder; a rule may well have removed the metric name.
             var isWhole = LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
                 || defect == LabelDefect.MissingMetricName;
-            placement = isWhole && generation.Resolver.TryPlace(destination, LabelSet.From(labels), out var lane, out var sent)
+            var series = LabelSet.From(labels);
+            placement = isWhole && generation.Resolver.TryPlace(destination, series, out var lane, out var sent)
                 ? new Placement(lane, LabelBlock.Encode(sent))
                 : new Placement(0, null);
             if (_placements.Count >= MaxPlacements)

@@ -30,7 +30,8 @@ internal sealed record PipelineEnvironment
 }
 
 /// <summary>
-/// Puts a pipeline together: opens the logs and the destinations, takes over the newest base, and leaves the rest of the
+/// Puts a pipeline together: opens the logs and the destinations, takes over the newest base, and leaves the rest of
+/// the
 /// log to the replayer. Folders below <c>log.path</c>: <c>input</c>, <c>output</c>, <c>bases</c>,
 /// <c>destinations/NAME</c>.
 /// </summary>
@@ -151,7 +152,8 @@ internal static class PipelineBuilder
         {
             throw new LogOpenException(
                 $"aggregation.tasks.count is {now.TaskCount}, but the state in '{folder}' was written with "
-                + $"{begin.TaskCount}. The number of tasks is fixed for a log: set it back, or give log.path a new folder.");
+                + $"{begin.TaskCount}. The number of tasks is fixed for a log: set it back, or give log.path a new "
+                + "folder.");
         }
     }
 

@@ -56,7 +56,8 @@ internal sealed class Replayer
     public long NextLsn => _reader.NextLsn;
 
     /// <summary>
-    /// False when the log could not be read to its end (<see cref="Failure"/>): the pipeline stays as it is, since to go
+    /// False when the log could not be read to its end (<see cref="Failure"/>): the pipeline stays as it is, since to
+    /// go
     /// live would be to forget what was not read.
     /// </summary>
     public async Task<bool> RunAsync(CancellationToken stop)

@@ -278,8 +278,9 @@ internal sealed class RunningPipeline
     {
         var outputLsn = _output.NextLsn;
         // A base rests on both logs: what it speaks of must not be lost with the power while the base itself stays.
-        var isWhole = _input!.SyncTo(item.Lsn + 1) && _output.SyncTo(outputLsn) && item.Writer.TryFinish(head => item.WriteHead(
-            head, Engine.LanesNeedFromLsn(item.Lsn + 1), outputLsn, Engine.Emitter.LastEmitted));
+        var isWhole = _input!.SyncTo(item.Lsn + 1) && _output.SyncTo(outputLsn)
+            && item.Writer.TryFinish(head => item.WriteHead(
+                head, Engine.LanesNeedFromLsn(item.Lsn + 1), outputLsn, Engine.Emitter.LastEmitted));
         if (isWhole)
         {
             item.Writer.RemoveOthers();
@@ -289,7 +290,8 @@ internal sealed class RunningPipeline
         else
         {
             BasesFailed++;
-            _environment.Warned($"a base could not be written, the next is tried later: {item.Writer.Failure ?? "a log could not be synced"}");
+            var reason = item.Writer.Failure ?? "a log could not be synced";
+            _environment.Warned($"a base could not be written, the next is tried later: {reason}");
         }
         _baseIsUnderWay = false;
     }

@@ -13,7 +13,9 @@ internal enum SeriesFate : byte
     Relabeled,
     NoRoute,
 
-    /// <summary>No rule took the series and no destination wants it (<c>drop_input</c>, or none is configured).</summary>
+    /// <summary>
+    /// No rule took the series and no destination wants it (<c>drop_input</c>, or none is configured).
+    /// </summary>
     Unused,
 }
 
@@ -36,7 +38,9 @@ internal struct AggregateTarget
     public int Rule;
     public int Group;
 
-    /// <summary>The slot in the shard, as it was last time. Written by the task's worker alone, always checked.</summary>
+    /// <summary>
+    /// The slot in the shard, as it was last time. Written by the task's worker alone, always checked.
+    /// </summary>
     public int SlotHint;
 }
 
@@ -113,7 +117,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
 
     public UInt128 HashOf(ReadOnlySpan<byte> labels) => hash.Hash(labels);
 
-    /// <summary>The id of known label bytes, or -1. <paramref name="previous"/>: the series before it in the body.</summary>
+    /// <summary>
+    /// The id of known label bytes, or -1. <paramref name="previous"/>: the series before it in the body.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Find(UInt128 labelsHash, int previous)
     {
@@ -128,7 +134,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
         return FindInTable(labelsHash, previous);
     }
 
-    /// <summary>Adds a series that is not there, or answers with the id under which another thread just added it.</summary>
+    /// <summary>
+    /// Adds a series that is not there, or answers with the id under which another thread just added it.
+    /// </summary>
     public int Add(UInt128 labelsHash, int previous, in ResolvedSeries resolved)
     {
         lock (_lock)

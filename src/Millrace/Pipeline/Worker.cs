@@ -98,7 +98,8 @@ internal sealed class Worker
     }
 
     /// <summary>
-    /// Applies what is queued on the caller's thread, unless somebody is at it, who will then come to all of it. Samples
+    /// Applies what is queued on the caller's thread, unless somebody is at it, who will then come to all of it.
+    /// Samples
     /// only, and not without end: the rest is left to the worker's thread.
     /// </summary>
     public void Help()
@@ -320,7 +321,9 @@ internal sealed class Worker
         }
     }
 
-    /// <summary>Rules that stay keep their shards; others go, and new ones begin with the clock they were given.</summary>
+    /// <summary>
+    /// Rules that stay keep their shards; others go, and new ones begin with the clock they were given.
+    /// </summary>
     private void Apply(ConfigurationItem item)
     {
         var before = _generation.Rules;

@@ -14,7 +14,9 @@ internal sealed class LogArchive
 
     public long NextLsn => _records.Count == 0 ? 1 : _records[^1].Lsn + 1;
 
-    /// <summary>Takes what was appended since the last call. Called often enough that nothing is released before.</summary>
+    /// <summary>
+    /// Takes what was appended since the last call. Called often enough that nothing is released before.
+    /// </summary>
     public void Follow(RecordLog log)
     {
         using var reader = log.OpenReader(NextLsn);

@@ -2,7 +2,9 @@ using Millrace.Aggregation;
 
 namespace Millrace.TestKit.Simulation;
 
-/// <summary>Event time: a sample belongs to the window of its own timestamp; what comes behind the close is late.</summary>
+/// <summary>
+/// Event time: a sample belongs to the window of its own timestamp; what comes behind the close is late.
+/// </summary>
 internal sealed class NaiveEventRule : NaiveRule
 {
     private sealed class Series(PlainSeries labels)

@@ -5,7 +5,8 @@ using System.Text;
 namespace Millrace.TestKit.Simulation;
 
 /// <summary>
-/// Remote write 1.0 bodies, encoded and decoded the plain way and once more on purpose: what checks the product must not
+/// Remote write 1.0 bodies, encoded and decoded the plain way and once more on purpose: what checks the product must
+/// not
 /// share code with it.
 /// </summary>
 internal static class PlainRemoteWrite

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Millrace.TestKit.Simulation;
 
-/// <summary>A label set as the simulation sees it: sorted labels and one canonical text. No code of the product.</summary>
+/// <summary>
+/// A label set as the simulation sees it: sorted labels and one canonical text. No code of the product.
+/// </summary>
 internal sealed class PlainSeries
 {
     public const string MetricName = "__name__";

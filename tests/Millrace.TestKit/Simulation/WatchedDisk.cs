@@ -2,7 +2,9 @@ using Millrace.Log;
 
 namespace Millrace.TestKit.Simulation;
 
-/// <summary>Another disk, told about whenever something is read: a way to do something in the midst of a replay.</summary>
+/// <summary>
+/// Another disk, told about whenever something is read: a way to do something in the midst of a replay.
+/// </summary>
 internal sealed class WatchedDisk(IDisk disk) : IDisk
 {
     /// <summary>Called before each read; what it reads itself is not told.</summary>

@@ -30,7 +30,7 @@ public sealed class RemoteWriteSenderTests
         (int)WireProtocol.VictoriaMetrics, "application/x-protobuf", "zstd",
         "X-VictoriaMetrics-Remote-Write-Version", "1")]
     [InlineData(
-        (int)WireProtocol.PrometheusV2, "application/x-protobuf; proto=io.prometheus.write.v2.Request", "snappy",
+        (int)WireProtocol.PrometheusV2, "application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy",
         "X-Prometheus-Remote-Write-Version", "2.0.0")]
     public async Task Says_what_the_protocol_demands_and_lets_nobody_override_it(
         int protocol, string type, string encoding, string header, string version)

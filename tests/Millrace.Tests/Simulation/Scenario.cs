@@ -46,7 +46,9 @@ internal sealed record FaultPlan
     public static readonly FaultPlan None = new();
 }
 
-/// <summary>All that a seed decides before the run begins: configurations, faults, and how the backends behave.</summary>
+/// <summary>
+/// All that a seed decides before the run begins: configurations, faults, and how the backends behave.
+/// </summary>
 internal sealed class Scenario
 {
     private static readonly string[] Counters = ["requests_total", "errors_total", "bytes_total"];

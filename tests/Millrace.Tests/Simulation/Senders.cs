@@ -19,7 +19,9 @@ internal sealed class SentRequest(int number, byte[] body, List<PlainSample> sam
     /// <summary>The LSN under which it was acknowledged.</summary>
     public long Lsn { get; set; }
 
-    /// <summary>How often it came before the log was replayed: then a repeat may be stored, and means nothing.</summary>
+    /// <summary>
+    /// How often it came before the log was replayed: then a repeat may be stored, and means nothing.
+    /// </summary>
     public int TimesDuringReplay { get; set; }
 }
 

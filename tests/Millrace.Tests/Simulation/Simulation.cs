@@ -7,7 +7,8 @@ namespace Millrace.Tests.Simulation;
 
 /// <summary>
 /// One run: senders, the process, its disk, the backends and all that goes wrong with them, from one seed. After the
-/// faults have stopped and everything has come to rest, <see cref="SimulationChecks"/> judges. Model: TigerBeetle's VOPR.
+/// faults have stopped and everything has come to rest, <see cref="SimulationChecks"/> judges. Model: TigerBeetle's
+/// VOPR.
 /// </summary>
 internal sealed class Simulation
 {
@@ -185,7 +186,9 @@ internal sealed class Simulation
         }
     }
 
-    /// <summary>Requests whose records are gone: only a power loss may do that, and only to what was not synced.</summary>
+    /// <summary>
+    /// Requests whose records are gone: only a power loss may do that, and only to what was not synced.
+    /// </summary>
     private void JudgeLosses(List<long> lost)
     {
         if (lost.Count == 0)

@@ -183,7 +183,9 @@ internal sealed class SimulationChecks
         }
     }
 
-    /// <summary>G3: what is sent again is the same block, said to be a repeat, and at most one per lane and crash.</summary>
+    /// <summary>
+    /// G3: what is sent again is the same block, said to be a repeat, and at most one per lane and crash.
+    /// </summary>
     private void CheckRepeats(SimulatedBackend backend)
     {
         if (!_isExact || _run.PowerLosses > 0)

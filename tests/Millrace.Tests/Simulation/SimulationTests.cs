@@ -3,7 +3,8 @@ using System.Globalization;
 namespace Millrace.Tests.Simulation;
 
 /// <summary>
-/// Runs from many seeds. <c>MILLRACE_SIM_SEED=n</c> replays one with a trace, <c>MILLRACE_SIM_SEEDS=n</c> says how many to
+/// Runs from many seeds. <c>MILLRACE_SIM_SEED=n</c> replays one with a trace, <c>MILLRACE_SIM_SEEDS=n</c> says how
+/// many to
 /// run, <c>MILLRACE_SIM_FIRST=n</c> from which on.
 /// </summary>
 public sealed class SimulationTests

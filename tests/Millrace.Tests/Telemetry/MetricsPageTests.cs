@@ -161,7 +161,9 @@ public sealed partial class MetricsPageTests : IDisposable
         exitCode.ShouldBe(0);
     }
 
-    /// <summary>Three counters that rules take, a gauge that none takes, and a sample for each reason to drop.</summary>
+    /// <summary>
+    /// Three counters that rules take, a gauge that none takes, and a sample for each reason to drop.
+    /// </summary>
     private void Send(int i) => _gateway.Push($$"""
         http_requests_total{job="a",pod="1"} {{i}} NOW
         http_requests_total{job="a",pod="2"} {{i}} NOW
