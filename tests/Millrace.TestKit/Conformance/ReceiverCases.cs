@@ -17,9 +17,7 @@ internal static class ReceiverCases
         .. Samples(), .. Histograms(), .. Exemplars(), .. Metadata(), .. Together(), .. Requests(), .. OlderVersion(),
     ];
 
-    /// <summary>
-    /// Sub-tests of the suite that these cases stand for: it runs most of the good ones once more, for 204.
-    /// </summary>
+    /// <summary>Sub-tests of the suite that these cases stand for: it runs most good ones once more, for 204.</summary>
     public static int SuiteSubTests => All.Sum(SubTestsOf);
 
     private static double Stale => BitConverter.UInt64BitsToDouble(0x7ff0000000000002);
@@ -35,7 +33,8 @@ internal static class ReceiverCases
         ];
         foreach (var (what, value) in values)
         {
-            SentSeries Host(int number) => Named("up", ("job", "node"), ("instance", $"10.0.0.{number}:9100")).With(value);
+            SentSeries Host(int number) =>
+                Named("up", ("job", "node"), ("instance", $"10.0.0.{number}:9100")).With(value);
             SentSeries Nameless(int number) =>
                 new SentSeries(("job", "node"), ("instance", $"10.0.0.{number}:9100")).With(value).Refused();
 
@@ -83,7 +82,8 @@ internal static class ReceiverCases
             Named("size", ("service", "upload")).With(Shape.Full, 1e7).WithExemplar(1e7, ("trace_id", "9f2c"))
                 .Describe(MetricType.Histogram, "How large", "bytes"));
         yield return ReceiverCase.Of("histogram/two with metadata",
-            Named("cpu", ("host", "a")).With(Shape.Positive | Shape.Zero).Describe(MetricType.Histogram, "CPU", "ratio"),
+            Named("cpu", ("host", "a")).With(Shape.Positive | Shape.Zero)
+                .Describe(MetricType.Histogram, "CPU", "ratio"),
             Named("memory", ("host", "a")).With(Shape.Positive | Shape.Negative, 8e9)
                 .Describe(MetricType.Histogram, "Memory", "bytes"));
     }
@@ -96,10 +96,12 @@ internal static class ReceiverCases
         yield return Case("trace", Named("requests_total", ("job", "api")), 1, ("trace_id", "5b8aa5a2"));
         yield return Case("trace and span", Named("latency"), 0.125, ("trace_id", "5b8a"), ("span_id", "0515"));
         yield return Case("no trace", Named("cpu", ("host", "a")), 0.85, ("user", "u-17"));
-        yield return Case("several labels", Named("latency"), 0.05, ("trace_id", "5b"), ("user", "root"), ("path", "/in"));
+        yield return Case(
+            "several labels", Named("latency"), 0.05, ("trace_id", "5b"), ("user", "root"), ("path", "/in"));
         yield return Case("no labels", Named("requests_total"), 1);
         yield return Case("punctuation", Named("requests_total"), 42, ("trace_id", "a-b_c.d"));
-        yield return Case("beyond ASCII", Named("requests_total", ("region", "🌍")), 100, ("trace_id", "spur-测试"));
+        yield return Case(
+            "beyond ASCII", Named("requests_total", ("region", "🌍")), 100, ("trace_id", "spur-测试"));
         yield return ReceiverCase.Of("exemplar/beside a start *",
             Named("requests_total") with
             {
@@ -126,14 +128,17 @@ internal static class ReceiverCases
             [0, -123.5, 1e10, 1e-10, double.NaN, double.PositiveInfinity, double.NegativeInfinity];
         foreach (var value in values)
         {
-            yield return Case(FormattableString.Invariant($"value {value}"), Named("latency"), value, ("trace_id", "t"));
+            yield return Case(
+                FormattableString.Invariant($"value {value}"), Named("latency"), value, ("trace_id", "t"));
         }
     }
 
     private static IEnumerable<ReceiverCase> Metadata()
     {
         static ReceiverCase Case(string name, MetricType type, string help = "", string unit = "") =>
-            ReceiverCase.Of($"metadata/{name}", Named("metric_" + name.Replace(' ', '_')).With(1).Describe(type, help, unit));
+            ReceiverCase.Of(
+                $"metadata/{name}",
+                Named("metric_" + name.Replace(' ', '_')).With(1).Describe(type, help, unit));
 
         yield return Case("counter", MetricType.Counter, "How many", "requests");
         yield return Case("gauge", MetricType.Gauge, "How full", "percent");
@@ -156,7 +161,8 @@ internal static class ReceiverCases
             Named("memory").With(4e9).Describe(MetricType.Gauge, "Memory", "bytes"),
             Named("disk", ("device", "sda")).With(75.25).Describe(MetricType.Gauge, "Disk", "percent"));
         yield return ReceiverCase.Of("metadata/histogram of many labels",
-            Named("latency", ("job", "api"), ("instance", "10.0.0.1:80"), ("method", "GET"), ("code", "200"), ("path", "/"))
+            Named("latency", ("job", "api"), ("instance", "10.0.0.1:80"), ("method", "GET"), ("code", "200"),
+                    ("path", "/"))
                 .With(Shape.Full, 0.25).Describe(MetricType.Histogram, "How long", "seconds"));
         yield return ReceiverCase.Of("metadata/series without a name *",
             new SentSeries(("job", "a")).With(1).Describe(MetricType.Counter, "How many", "jobs").Refused());
@@ -175,7 +181,8 @@ internal static class ReceiverCases
             Named("latency", ("service", "auth")).With(Shape.Full, 0.5).WithExemplar(0.5, ("trace_id", "slow"))
                 .Describe(MetricType.Histogram, "How long", "seconds"));
         yield return ReceiverCase.Of("together/two samples, one exemplar",
-            Named("cpu", ("host", "a")).With(0.85).WithExemplar(0.85, ("trace_id", "t")).Describe(MetricType.Gauge, "CPU"),
+            Named("cpu", ("host", "a")).With(0.85).WithExemplar(0.85, ("trace_id", "t"))
+                .Describe(MetricType.Gauge, "CPU"),
             Named("memory", ("host", "a")).With(8e9).Describe(MetricType.Gauge, "Memory", "bytes"));
         yield return ReceiverCase.Of("together/two histograms, one exemplar",
             Named("latency", ("path", "/a")).With(Shape.Positive | Shape.Zero).WithExemplar(0.1, ("trace_id", "t"))
