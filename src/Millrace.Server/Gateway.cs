@@ -28,9 +28,6 @@ namespace Millrace.Server;
 /// </summary>
 internal sealed partial class Gateway : IDisposable
 {
-    /// <summary>Log segments made ahead while nothing is to do.</summary>
-    private const int SparesAtOpen = 2;
-
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly MillraceConfig _config;
@@ -82,7 +79,6 @@ internal sealed partial class Gateway : IDisposable
         {
             Time = _time,
             Random = NewRandom(),
-            SparesAtOpen = SparesAtOpen,
             Workers = Math.Max(1, Environment.ProcessorCount),
             Failed = Fail,
             Warned = text => Log.Warning(_log, text),

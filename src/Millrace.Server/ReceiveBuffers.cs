@@ -6,9 +6,7 @@ namespace Millrace.Server;
 
 /// <summary>
 /// Blocks of 64 KiB for Kestrel instead of its 4 KiB: a body of 200 KB is read by four calls to the kernel instead of
-/// fifty.
-/// A connection that waits holds none. As many blocks are kept as fit in a fixed bound; beyond it the collector takes
-/// them.
+/// fifty. A connection that waits holds none. A fixed number of them is kept; beyond it the collector takes them.
 /// </summary>
 internal sealed class ReceiveBuffers : MemoryPool<byte>, IMemoryPoolFactory<byte>
 {

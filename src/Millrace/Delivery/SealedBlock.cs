@@ -49,8 +49,7 @@ internal sealed record SealedBlock
 
     /// <summary>
     /// The array of <see cref="Bytes"/> if it was rented. It goes back when the block was delivered at the first
-    /// attempt,
-    /// which is when nobody else can still hold the bytes; else the collector takes it.
+    /// attempt, which is when nobody else can still hold the bytes; else the collector takes it.
     /// </summary>
     public byte[]? RentedBytes { get; init; }
 

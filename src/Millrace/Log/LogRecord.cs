@@ -70,9 +70,6 @@ internal sealed record RecordLogOptions
     /// <summary>Released segments kept to be written over, which costs a tenth of writing new files.</summary>
     public int MaxSpares { get; init; }
 
-    /// <summary>Spares made ahead when the log is opened, in the background.</summary>
-    public int SparesAtOpen { get; init; }
-
     /// <summary>Identity of the log if it is a new one; empty: a random one.</summary>
     public Guid NewLogId { get; init; }
 }

@@ -109,9 +109,7 @@ internal static class RecordFormat
         return true;
     }
 
-    /// <summary>
-    /// Of a good segment header: up to here the file may hold what an older segment left behind the tail.
-    /// </summary>
+    /// <summary>Of a good segment header: up to here the file may hold what an older segment left.</summary>
     public static long TakenOverBytes(ReadOnlySpan<byte> header) => ReadInt64LittleEndian(header[40..]);
 
     /// <param name="target">At least <see cref="RecordHeaderBytes"/> long.</param>

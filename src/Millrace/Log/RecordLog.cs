@@ -29,7 +29,6 @@ internal sealed class RecordLog : IDisposable
     private readonly IDisposable? _folderLock; // null: read-only
     private readonly SegmentList _segments;
     private readonly SpareSegments _spares;
-    private readonly Thread? _filling; // makes spares ahead
     private readonly FreeSpaceGuard _space;
     private readonly SyncWaiters _syncWaiters;
 
@@ -92,15 +91,6 @@ internal sealed class RecordLog : IDisposable
         {
             _activeFile.Dispose();
             throw;
-        }
-        if (options.SparesAtOpen > 0)
-        {
-            _filling = new Thread(() => _spares.Fill(options.SparesAtOpen, options.SegmentBytes, MayFill))
-            {
-                IsBackground = true,
-                Name = "log spares",
-            };
-            _filling.Start();
         }
     }
 
@@ -307,7 +297,6 @@ internal sealed class RecordLog : IDisposable
         }
         if (_folderLock is not null)
         {
-            _filling?.Join(); // It ends after its present piece, because the log is closed.
             _spares.DeleteAll();
         }
         _folderLock?.Dispose();
@@ -422,9 +411,7 @@ internal sealed class RecordLog : IDisposable
         return (new Segment(path, firstLsn, RecordFormat.SegmentHeaderBytes), file);
     }
 
-    /// <summary>
-    /// Cuts off what an older segment left behind the last record; if that fails it is only dead weight.
-    /// </summary>
+    /// <summary>Cuts off what an older segment left; if that fails it is only dead weight.</summary>
     private void CutLocked(IDiskFile file, long committedBytes)
     {
         try
@@ -531,8 +518,6 @@ internal sealed class RecordLog : IDisposable
         _segments.Remove(segment);
         return true;
     }
-
-    private bool MayFill() => !Volatile.Read(ref _disposed) && _space.Allows(reserved: false);
 
     private bool TryDelete(Segment segment)
     {

@@ -3,24 +3,21 @@ using System.IO;
 namespace Millrace.Log;
 
 /// <summary>
-/// Files of released segments that wait to be written over: memory of the page cache that is in use already costs a
-/// tenth
-/// of fresh one, which is most of what an append costs. A spare is a whole segment but for its header, which is zeros,
-/// on disk, before the file is one; what stands behind is told from the new segment's records by their checksums, which
-/// cover the first LSN of the segment.
+/// Files of released segments that wait to be written over: the pages of a file that stands in the page cache cost a
+/// tenth of fresh ones, which are most of what an append costs. A spare is a whole segment but for its header, which is
+/// zeros, on disk, before the file is a spare; what stands behind it is told from the new segment's records by their
+/// checksums, which cover the first LSN of the segment.
 ///
 /// Spares of an earlier process are deleted: after a power loss one of them may have been the newest segment, with
-/// records whose LSNs are given out again. Thread-safe.
+/// records whose LSNs are given out again. One thread keeps, one at a time takes.
 /// </summary>
 internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
 {
     private const string Suffix = ".spare";
-    private const int FillBytes = 1 << 20;
 
     private readonly Lock _lock = new(); // covers all fields
     private readonly Queue<(string Path, long SizeBytes)> _spares = new();
     private int _nextNumber;
-    private int _reserved;
 
     public long SizeBytes
     {
@@ -50,20 +47,22 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
         }
     }
 
-    /// <summary>
-    /// Makes a released segment a spare; false: there are enough, or the disk failed, and it is to be deleted.
-    /// </summary>
+    /// <summary>Makes a released segment a spare; false: it is to be deleted.</summary>
     public bool TryKeep(Segment segment)
     {
-        if (!TryReserve(out var path))
+        string path;
+        lock (_lock)
         {
-            return false;
+            if (_spares.Count >= maxSpares)
+            {
+                return false;
+            }
+            path = Path.Combine(folder, $"{_nextNumber++}{Suffix}");
         }
         // Who still has it open for reading will find that its records do not belong to the segment.
         segment.IsGone = true;
         if (!TryRename(segment.Path, path))
         {
-            GiveUp(path);
             return false;
         }
         try
@@ -76,40 +75,16 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
                 file.Sync();
             }
             disk.SyncFolder(folder);
-            Add(path, sizeBytes);
+            lock (_lock)
+            {
+                _spares.Enqueue((path, sizeBytes));
+            }
             return true;
         }
         catch (Exception e) when (DiskError.Is(e))
         {
-            GiveUp(path);
+            Delete(path);
             return true; // It has lost its name: there is nothing left to delete.
-        }
-    }
-
-    /// <summary>
-    /// Makes spares of zeros where there are fewer, so that the first segments are as cheap as later ones.
-    /// </summary>
-    public void Fill(int count, long sizeBytes, Func<bool> mayGoOn)
-    {
-        while (Count < count && mayGoOn() && TryReserve(out var path))
-        {
-            try
-            {
-                using var file = disk.Open(path, writable: true);
-                var zeros = new byte[FillBytes];
-                for (var offset = 0L; offset < sizeBytes && mayGoOn(); offset += FillBytes)
-                {
-                    file.Write(offset, zeros.AsSpan(0, (int)Math.Min(FillBytes, sizeBytes - offset)));
-                }
-                file.Sync();
-                disk.SyncFolder(folder);
-                Add(path, file.Length);
-            }
-            catch (Exception e) when (DiskError.Is(e))
-            {
-                GiveUp(path);
-                return;
-            }
         }
     }
 
@@ -127,7 +102,7 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
         }
         if (!TryRename(spare.Path, path))
         {
-            GiveUp(spare.Path, isReserved: false);
+            Delete(spare.Path);
             return false;
         }
         file = disk.Open(path, writable: true);
@@ -135,10 +110,9 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
         return true;
     }
 
-    /// <summary>Gives the space back; true if there was some.</summary>
-    public bool DeleteAll()
+    /// <summary>Gives the space back.</summary>
+    public void DeleteAll()
     {
-        var found = false;
         while (true)
         {
             string path;
@@ -146,12 +120,11 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
             {
                 if (!_spares.TryDequeue(out var spare))
                 {
-                    return found;
+                    return;
                 }
                 path = spare.Path;
             }
-            GiveUp(path, isReserved: false);
-            found = true;
+            Delete(path);
         }
     }
 
@@ -168,42 +141,7 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
         }
     }
 
-    private int Count
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _spares.Count + _reserved;
-            }
-        }
-    }
-
-    private bool TryReserve(out string path)
-    {
-        lock (_lock)
-        {
-            path = Path.Combine(folder, $"{_nextNumber}{Suffix}");
-            if (_spares.Count + _reserved >= maxSpares)
-            {
-                return false;
-            }
-            _nextNumber++;
-            _reserved++;
-            return true;
-        }
-    }
-
-    private void Add(string path, long sizeBytes)
-    {
-        lock (_lock)
-        {
-            _reserved--;
-            _spares.Enqueue((path, sizeBytes));
-        }
-    }
-
-    private void GiveUp(string path, bool isReserved = true)
+    private void Delete(string path)
     {
         try
         {
@@ -212,10 +150,6 @@ internal sealed class SpareSegments(string folder, IDisk disk, int maxSpares)
         catch (Exception e) when (DiskError.Is(e))
         {
             // The next open deletes it.
-        }
-        lock (_lock)
-        {
-            _reserved -= isReserved ? 1 : 0;
         }
     }
 }

@@ -19,9 +19,6 @@ internal sealed record PipelineEnvironment
     /// <summary>Threads that apply records; 0: everything happens on the caller's thread.</summary>
     public int Workers { get; init; }
 
-    /// <summary>Segments of the input log to be made ahead, on a thread of their own.</summary>
-    public int SparesAtOpen { get; init; }
-
     /// <summary>Told about what cannot be mended without a restart.</summary>
     public Action<string> Failed { get; init; } = static _ => { };
 
@@ -53,11 +50,7 @@ internal static class PipelineBuilder
         disk.CreateFolder(basesFolder);
         // As many segments as one base lets go are filled again before the next one does.
         var spares = (int)(Math.Min(config.Log.BaseBytes, config.Log.MaxBytes / 8) / config.Log.SegmentBytes);
-        var inputOptions = options with
-        {
-            MaxSpares = spares,
-            SparesAtOpen = Math.Min(environment.SparesAtOpen, spares),
-        };
+        var inputOptions = options with { MaxSpares = spares };
         var input = hasLog ? RecordLog.Open(Path.Combine(folder, "input"), inputOptions, disk, time) : null;
         var output = RecordLog.Open(
             Path.Combine(folder, "output"), options with { NewLogId = NewId(environment.Random) }, disk, time);

@@ -99,8 +99,7 @@ internal sealed class Worker
 
     /// <summary>
     /// Applies what is queued on the caller's thread, unless somebody is at it, who will then come to all of it.
-    /// Samples
-    /// only, and not without end: the rest is left to the worker's thread.
+    /// Samples only, and not without end: the rest is left to the worker's thread.
     /// </summary>
     public void Help()
     {

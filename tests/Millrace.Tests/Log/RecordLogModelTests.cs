@@ -54,7 +54,7 @@ public class RecordLogModelTests
         {
             _random = new Random(seed);
             _disk = new FaultyDisk(seed);
-            _options = new RecordLogOptions { SegmentBytes = _random.Next(200, 5000) };
+            _options = new RecordLogOptions { SegmentBytes = _random.Next(200, 5000), MaxSpares = seed % 4 };
             _log = Open(_disk, _options, _clock);
         }
 
@@ -149,7 +149,7 @@ public class RecordLogModelTests
 
         private void BreakTheDisk()
         {
-            switch (_random.Next(7))
+            switch (_random.Next(8))
             {
                 case 0:
                     _disk.FailNextWrites(_random.Next(3));
@@ -165,6 +165,9 @@ public class RecordLogModelTests
                     break;
                 case 4 when _random.Next(4) == 0:
                     _disk.FailNextSyncs(1);
+                    break;
+                case 6:
+                    _disk.FailNextRenames(_random.Next(3));
                     break;
                 case 5:
                     _disk.CapacityBytes = _disk.UsedBytes + _random.Next(500);
@@ -182,6 +185,7 @@ public class RecordLogModelTests
             _disk.FailNextCuts(0);
             _disk.FailNextReads(0);
             _disk.FailNextDeletes(0);
+            _disk.FailNextRenames(0);
             _disk.FailNextSyncs(0);
         }
 

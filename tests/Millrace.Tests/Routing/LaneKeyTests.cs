@@ -34,9 +34,10 @@ public sealed class LaneKeyTests
     [Fact]
     public void Where_one_value_ends_and_the_next_begins_matters()
     {
-        LaneKey.StableLaneOf(LabelSet.Of(("__name__", "a"), ("job", "bc"), ("instance", "i")), 1_000_003)
-            .ShouldNotBe(LaneKey.StableLaneOf(
-                LabelSet.Of(("__name__", "ab"), ("job", "c"), ("instance", "i")), 1_000_003));
+        var one = LabelSet.Of(("__name__", "a"), ("job", "bc"), ("instance", "i"));
+        var other = LabelSet.Of(("__name__", "ab"), ("job", "c"), ("instance", "i"));
+
+        LaneKey.StableLaneOf(one, 1_000_003).ShouldNotBe(LaneKey.StableLaneOf(other, 1_000_003));
     }
 
     private static LabelSet Bucket(string instance, string le) =>

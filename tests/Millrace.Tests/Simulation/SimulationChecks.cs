@@ -63,7 +63,8 @@ internal sealed class SimulationChecks
                 && (times > 1 + request.TimesDuringReplay || (times == 0 && request.IsAcknowledged)))
             {
                 Problem(
-                    $"G1: request {request.Number} is in the log {times} times, acknowledged: {request.IsAcknowledged}");
+                    $"G1: request {request.Number} is in the log {times} times, "
+                    + $"acknowledged: {request.IsAcknowledged}");
             }
         }
     }
@@ -227,8 +228,8 @@ internal sealed class SimulationChecks
         foreach (var blocks in repeated.GroupBy(first => (first.Life, first.Lane)).Where(blocks => blocks.Count() > 1))
         {
             Problem(
-                    $"G3: {blocks.Count()} blocks of lane {blocks.Key.Lane} of {backend.Name} that life {blocks.Key.Life} "
-                + "sent were sent again by later ones");
+                $"G3: {blocks.Count()} blocks of lane {blocks.Key.Lane} of {backend.Name} that life "
+                + $"{blocks.Key.Life} sent were sent again by later ones");
         }
     }
 
