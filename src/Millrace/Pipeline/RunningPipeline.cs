@@ -260,13 +260,17 @@ internal sealed class RunningPipeline
         // A base lets segments go, and those are written over for a tenth of what new ones cost: under load it comes as
         // often as it can without being a burden itself.
         var bytesDue = Math.Clamp(
-            (_checkpoint?.BaseBytes ?? 0) * LogBytesPerBaseByte, 2 * _config.Log.SegmentBytes,
+            (_checkpoint?.BaseBytes ?? ExpectedBaseBytes()) * LogBytesPerBaseByte, 2 * _config.Log.SegmentBytes,
             Math.Max(2 * _config.Log.SegmentBytes, Math.Min(_config.Log.BaseBytes, _config.Log.MaxBytes / 4)));
         if (nowMs - _lastBaseMs >= (long)_config.Log.BaseInterval.TotalMilliseconds || bytesSince >= bytesDue)
         {
             WriteBase(nowMs);
         }
     }
+
+    /// <summary>Of the first base, by the series known so far; about 100 bytes each, if rules hold them at all.</summary>
+    private long ExpectedBaseBytes() =>
+        Engine.Generation.Rules.Length == 0 ? 0 : 100L * Ingest.Generation.Cache.Count;
 
     private void WriteBase(long nowMs)
     {
