@@ -86,8 +86,8 @@ internal static class RequestFormat
             }
             else if (!message.Equals(V1Message, StringComparison.Ordinal))
             {
-                refusal = $"The message \"{Shown(message.ToString())}\" is not supported here: "
-                    + $"use {V1Message} or {V2Message}.";
+                refusal = $"The message \"{Shown(message.ToString())}\" is not supported here: use {V1Message} "
+                    + $"or {V2Message}.";
                 return false;
             }
         }

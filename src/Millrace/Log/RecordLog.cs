@@ -40,6 +40,7 @@ internal sealed class RecordLog : IDisposable
     private Segment _active;
     private IDiskFile? _activeFile; // null: read-only
     private long _nextLsn;
+    private long _appendedBytes;
     private long _syncedLsn;
     private bool _tailIsWhole = true; // false: bytes of a failed write may stand behind the last record
     private bool _folderIsSynced;
@@ -105,6 +106,9 @@ internal sealed class RecordLog : IDisposable
     public long SyncedLsn => Volatile.Read(ref _syncedLsn);
 
     public long SizeBytes => _segments.SizeBytes;
+
+    /// <summary>Appended by this process; unlike <see cref="SizeBytes"/> it never goes back.</summary>
+    public long AppendedBytes => Volatile.Read(ref _appendedBytes);
 
     public int SegmentCount => _segments.Count;
 
@@ -311,6 +315,7 @@ internal sealed class RecordLog : IDisposable
             return WriteError("append to", _active.Path, e);
         }
         _tailIsWhole = true;
+        _appendedBytes += size;
         _active.CommittedBytes = offset + size; // readers may look at it from here on
         lsn = _nextLsn;
         Volatile.Write(ref _nextLsn, lsn + 1);

@@ -11,7 +11,9 @@ internal readonly record struct RememberedRequest(UInt128 Hash, long ArrivalMs, 
     /// <summary>What of it was refused for good; a repeat is refused in the same words.</summary>
     public int Refused { get; init; }
 
-    /// <summary>Why; empty when nothing was refused. A constant text: memory does not grow with refusals.</summary>
+    /// <summary>
+    /// Why; empty when nothing was refused. A constant text, so that memory does not grow with refusals.
+    /// </summary>
     public string Refusal { get; init; } = "";
 
     public static RememberedRequest Of(UInt128 hash, long arrivalMs, long lsn, DecodedBatch batch) =>

@@ -320,7 +320,9 @@ internal sealed class Worker
         }
     }
 
-    /// <summary>Rules that stay keep their shards; others go, and new ones begin with the clock they were given.</summary>
+    /// <summary>
+    /// Rules that stay keep their shards; others go, and new ones begin with the clock they were given.
+    /// </summary>
     private void Apply(ConfigurationItem item)
     {
         var before = _generation.Rules;

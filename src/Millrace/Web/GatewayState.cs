@@ -41,7 +41,8 @@ internal sealed record GatewayState
             if (!input.HasSpace())
             {
                 return $"The disk of the log is full: less than log.min_free_bytes ({Config.Log.MinFreeBytes} bytes) "
-                    + $"is free at '{Config.Log.Path}'. Input is refused with 503 and senders keep it; free some space.";
+                    + $"is free at '{Config.Log.Path}'. Input is refused with 503 and senders keep it; free some "
+                    + "space.";
             }
         }
         return Pipeline.OutputLog.Failure is { } outputFailure ? $"The output log has failed: {outputFailure}" : null;

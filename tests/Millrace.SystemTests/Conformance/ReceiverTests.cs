@@ -4,7 +4,9 @@ using Millrace.TestKit.Processes;
 
 namespace Millrace.SystemTests.Conformance;
 
-/// <summary>The executable takes the cases that <c>Millrace.Tests</c> runs in process, and counts them.</summary>
+/// <summary>
+/// The executable takes the cases that <c>Millrace.Tests</c> runs in process, and counts what it took.
+/// </summary>
 public sealed class ReceiverTests
 {
     private const string Config = """

@@ -229,14 +229,18 @@ internal static class ReceiverCases
         {
             yield return request with
             {
-                Name = $"request/type {contentType}", ContentType = contentType, OtherStatus = 415,
+                Name = $"request/type {contentType}",
+                ContentType = contentType,
+                OtherStatus = 415,
             };
         }
         foreach (var encoding in (string[])["gzip", "deflate"])
         {
             yield return request with
             {
-                Name = $"request/encoding {encoding}", ContentEncoding = encoding, OtherStatus = 415,
+                Name = $"request/encoding {encoding}",
+                ContentEncoding = encoding,
+                OtherStatus = 415,
             };
         }
         yield return request with { Name = "request/corrupt body", OtherStatus = 400 };
@@ -248,7 +252,8 @@ internal static class ReceiverCases
             Named("up", ("job", "node")).With(1), Named("requests_total").With(100)).AsV1();
         yield return ReceiverCase.Of("1.0/corrupt body", Named("up").With(1)).AsV1() with
         {
-            FirstByte = 0xFF, OtherStatus = 400,
+            FirstByte = 0xFF,
+            OtherStatus = 400,
         };
     }
 }

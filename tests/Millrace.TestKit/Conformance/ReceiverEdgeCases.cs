@@ -19,7 +19,8 @@ internal static class ReceiverEdgeCases
         yield return good with { Name = "header/no encoding", ContentEncoding = null };
         yield return good1 with
         {
-            Name = "header/1.0 by name", ContentType = "application/x-protobuf;proto=prometheus.WriteRequest",
+            Name = "header/1.0 by name",
+            ContentType = "application/x-protobuf;proto=prometheus.WriteRequest",
         };
         yield return good with
         {
@@ -42,7 +43,9 @@ internal static class ReceiverEdgeCases
         yield return good with { Name = "header/zstd named, snappy sent", ContentEncoding = "zstd" };
         yield return good with
         {
-            Name = "header/another name of protobuf", ContentType = "application/protobuf", OtherStatus = 415,
+            Name = "header/another name of protobuf",
+            ContentType = "application/protobuf",
+            OtherStatus = 415,
         };
     }
 
@@ -56,11 +59,13 @@ internal static class ReceiverEdgeCases
         yield return Beside("empty label name", Named("up", ("", "x")).With(1));
         yield return Beside("not UTF-8 in a value", Named("up") with
         {
-            RawLabel = ("a"u8.ToArray(), [0xC3, 0x28]), Samples = [new SentSample(1)],
+            RawLabel = ("a"u8.ToArray(), [0xC3, 0x28]),
+            Samples = [new SentSample(1)],
         });
         yield return Beside("not UTF-8 in a name", Named("up") with
         {
-            RawLabel = ([0xFF], "x"u8.ToArray()), Samples = [new SentSample(1)],
+            RawLabel = ([0xFF], "x"u8.ToArray()),
+            Samples = [new SentSample(1)],
         });
         yield return Beside("a name without a value", Named("up").With(1) with { References = [1, 2, 1] });
         yield return Beside("references out of range", Named("up").With(1) with { References = [1, 4_000_000_000] });

@@ -26,7 +26,8 @@ internal sealed class LogArchive
         }
         if (reader.DroppedRecords > 0)
         {
-            throw new InvalidOperationException($"{reader.DroppedRecords} records were released before they were archived.");
+            throw new InvalidOperationException(
+                    $"{reader.DroppedRecords} records were released before they were archived.");
         }
     }
 

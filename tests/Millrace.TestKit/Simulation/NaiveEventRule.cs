@@ -83,7 +83,8 @@ internal sealed class NaiveEventRule : NaiveRule
         while (ClosedThrough < throughWindow)
         {
             var window = ClosedThrough + 1;
-            if (AliveGroups.Count == 0 && FirstOpenMs() is var first && (first is null || WindowOf(first.Value) > window))
+            if (AliveGroups.Count == 0 && FirstOpenMs() is var first
+                && (first is null || WindowOf(first.Value) > window))
             {
                 ClosedThrough = first is null
                     ? throughWindow : Math.Min(throughWindow, WindowOf(first.Value) - 1);
@@ -96,7 +97,8 @@ internal sealed class NaiveEventRule : NaiveRule
             }
             if (window >= FirstBookedWindow)
             {
-                Emit(window, (group, output) => groups.TryGetValue(group, out var state) ? ValueOf(state, output) : null,
+                Emit(window,
+                (group, output) => groups.TryGetValue(group, out var state) ? ValueOf(state, output) : null,
                     outputs);
             }
             ClosedThrough = window;
@@ -135,7 +137,8 @@ internal sealed class NaiveEventRule : NaiveRule
         {
             series.Open.Remove(timeMs);
         }
-        var before = series.Base is { } known && samples[0].TimeMs - known.TimeMs <= _counterMemoryMs ? series.Base : null;
+        var before = series.Base is { } known && samples[0].TimeMs - known.TimeMs <= _counterMemoryMs
+            ? series.Base : null;
         series.Base = samples[^1];
         if (window < FirstBookedWindow)
         {

@@ -10,7 +10,10 @@ internal sealed record NaiveConfig
 {
     public required string Text { get; init; }
 
-    public required IReadOnlyList<(UInt128 Key, AggregationRuleConfig Config, HashSet<string> Metrics)> Rules { get; init; }
+    public required IReadOnlyList<(UInt128 Key, AggregationRuleConfig Config, HashSet<string> Metrics)> Rules
+    {
+        get; init;
+    }
 
     public bool KeepInput { get; init; }
 

@@ -19,7 +19,8 @@ public sealed class BackendProbeTests
     [InlineData(
         "flag{name=\"dedup.minScrapeInterval\", value=\"0s\", is_set=\"false\"} 1\n", (int)RepeatHandling.KeepsRepeats)]
     [InlineData(
-        "a 1\nflag{name=\"dedup.minScrapeInterval\",value=\"1ms\",is_set=\"true\"} 1", (int)RepeatHandling.Deduplicates)]
+        "a 1\nflag{name=\"dedup.minScrapeInterval\",value=\"1ms\",is_set=\"true\"} 1",
+        (int)RepeatHandling.Deduplicates)]
     [InlineData("some_metric 1", (int)RepeatHandling.Unknown)]
     public void Tells_who_keeps_repeats(string metrics, int handling)
     {

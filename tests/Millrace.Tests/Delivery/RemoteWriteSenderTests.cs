@@ -51,7 +51,7 @@ public sealed class RemoteWriteSenderTests
         seen.RequestUri.UserInfo.ShouldBe("");
         seen.Headers.Authorization!.ToString().ShouldBe(
             "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes("us er:secret")));
-        seen.Content!.Headers.ContentType!.ToString().ShouldBe(type);
+        seen.Content!.Headers.NonValidated["Content-Type"].ToString().ShouldBe(type);
         seen.Content.Headers.ContentEncoding.ShouldBe([encoding]);
         seen.Headers.GetValues(header).ShouldBe([version]);
         seen.Headers.UserAgent.ToString().ShouldStartWith("Millrace/");

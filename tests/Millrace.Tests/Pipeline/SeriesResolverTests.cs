@@ -108,7 +108,8 @@ public sealed class SeriesResolverTests
         second.Forwards.Select(forward => forward.Lane).ShouldBe(first.Forwards.Select(forward => forward.Lane));
         // Pods of one group meet in one task.
         var pod = LabelSet.Of(("__name__", "requests_total"), ("pod", "b"));
-        Resolver([new RouteConfig()]).Resolve(pod.Labels.ToArray()).Aggregates[0].Task.ShouldBe(first.Aggregates[0].Task);
+        Resolver([new RouteConfig()]).Resolve(pod.Labels.ToArray()).Aggregates[0].Task
+            .ShouldBe(first.Aggregates[0].Task);
     }
 
     private static int[] Destinations(ResolvedSeries resolved) =>

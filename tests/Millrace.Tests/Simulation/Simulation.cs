@@ -148,7 +148,8 @@ internal sealed class Simulation
     }
 
     private string Unrest() => _gateway is not { } gateway ? "the process does not start"
-        : $"all requests done: {_senders.AllDone}, waiting for a sync: {_waitingForSync.Count}, quiet: {gateway.IsQuiet}, "
+        : $"all requests done: {_senders.AllDone}, waiting for a sync: {_waitingForSync.Count}, "
+                + $"quiet: {gateway.IsQuiet}, "
             + $"closes in the queue: {gateway.Pipeline.Engine.Emitter.QueueLength}, pending: "
             + string.Join(", ", gateway.Pipeline.Destinations.Select(destination => destination.Snapshot().Pending))
             + ", lanes need: "
@@ -208,7 +209,8 @@ internal sealed class Simulation
         {
             if (lsn < _syncedLsn && lsn >= _releasedLsn)
             {
-                throw new SimulationFailure($"record {lsn} was synced (up to {_syncedLsn}), and the power loss took it");
+                throw new SimulationFailure(
+                    $"record {lsn} was synced (up to {_syncedLsn}), and the power loss took it");
             }
         }
         foreach (var request in _senders.Requests)
@@ -401,7 +403,8 @@ internal sealed class Simulation
         {
             return;
         }
-        var path = System.IO.Path.Combine(folder, names.Order(StringComparer.Ordinal).ElementAt(_random.Next(names.Count)));
+        var name = names.Order(StringComparer.Ordinal).ElementAt(_random.Next(names.Count));
+        var path = System.IO.Path.Combine(folder, name);
         var length = _disk.ReadAll(path).Length;
         if (length > 0)
         {

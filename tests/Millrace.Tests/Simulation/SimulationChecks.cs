@@ -59,9 +59,12 @@ internal sealed class SimulationChecks
         foreach (var request in _run.Requests)
         {
             var times = stored.GetValueOrDefault(Convert.ToBase64String(request.Body));
-            if ((times > 1 + request.TimesDuringReplay && _isExact) || (times == 0 && request.IsAcknowledged && _isExact))
+            if (_isExact
+                && (times > 1 + request.TimesDuringReplay || (times == 0 && request.IsAcknowledged)))
             {
-                Problem($"G1: request {request.Number} is in the log {times} times, acknowledged: {request.IsAcknowledged}");
+                Problem(
+                    $"G1: request {request.Number} is in the log {times} times, "
+                    + $"acknowledged: {request.IsAcknowledged}");
             }
         }
     }
@@ -209,7 +212,8 @@ internal sealed class SimulationChecks
             }
             if (!known.Samples.SequenceEqual(commit.Samples, SameSample.Instance))
             {
-                Problem($"G3: {backend.Name} got a block of {known.Samples.Count} samples in life {known.Life} and one of "
+                Problem(
+                    $"G3: {backend.Name} got a block of {known.Samples.Count} samples in life {known.Life} and one of "
                     + $"{commit.Samples.Count} in life {commit.Life} that share {commit.Samples[0]}");
             }
             if (!commit.IsRepeat)
@@ -223,8 +227,9 @@ internal sealed class SimulationChecks
         }
         foreach (var blocks in repeated.GroupBy(first => (first.Life, first.Lane)).Where(blocks => blocks.Count() > 1))
         {
-            Problem($"G3: {blocks.Count()} blocks of lane {blocks.Key.Lane} of {backend.Name} that life {blocks.Key.Life} "
-                + "sent were sent again by later ones");
+            Problem(
+                $"G3: {blocks.Count()} blocks of lane {blocks.Key.Lane} of {backend.Name} that life "
+                + $"{blocks.Key.Life} sent were sent again by later ones");
         }
     }
 
