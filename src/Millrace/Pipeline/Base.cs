@@ -18,8 +18,8 @@ namespace Millrace.Pipeline;
 /// </summary>
 internal sealed class Base
 {
-    public const int Format = 3;
-    public const int OldestFormat = 3;
+    public const int Format = 4;
+    public const int OldestFormat = 4;
 
     private readonly IDisk _disk;
     private readonly List<(string Path, long SizeBytes)> _parts = [];
