@@ -22,7 +22,7 @@ public sealed record LogConfig
 
     public long MaxBytes { get; init; } = 10L << 30;
 
-    public long SegmentBytes { get; init; } = 16L << 20;
+    public long SegmentBytes { get; init; } = 64L << 20;
 
     public TimeSpan BaseInterval { get; init; } = TimeSpan.FromMinutes(5);
 

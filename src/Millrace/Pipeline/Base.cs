@@ -206,20 +206,6 @@ internal sealed class BaseWriter(string folder, long lsn, int parts, IDisk disk)
         }
     }
 
-    /// <summary>Of the finished parts.</summary>
-    public long SizeBytes
-    {
-        get
-        {
-            var size = 0L;
-            foreach (var part in _parts)
-            {
-                size += part.SizeBytes;
-            }
-            return size;
-        }
-    }
-
     public bool TryFinish(Action<SnapshotWriter> writeHead)
     {
         if (_failure is not null)

@@ -17,9 +17,6 @@ internal sealed class RunningPipeline
     private const long TrimMs = 1_000;
     private const long LatenessMs = 10_000;
 
-    /// <summary>How much log pays for a byte of base.</summary>
-    private const long LogBytesPerBaseByte = 20;
-
     private readonly MillraceConfig _config;
     private readonly PipelineEnvironment _environment;
     private readonly RecordLog? _input;
@@ -36,7 +33,7 @@ internal sealed class RunningPipeline
     private volatile Checkpoint? _checkpoint; // written by the emitter when a base is whole
     private volatile bool _baseIsUnderWay;
 
-    private sealed record Checkpoint(long Lsn, long OutputLsn, long AppendedBytes, long BaseBytes);
+    private sealed record Checkpoint(long Lsn, long OutputLsn, long AppendedBytes);
 
     public RunningPipeline(
         MillraceConfig config, PipelineEnvironment environment, IngestPipeline pipeline, Replayer? replayer,
@@ -45,7 +42,7 @@ internal sealed class RunningPipeline
         (_config, _environment, Ingest, Replayer) = (config, environment, pipeline, replayer);
         (_clock, _input, _output, Destinations) = (clock, input, output, destinations);
         _basesFolder = Path.Combine(config.Log.Path, "bases");
-        _checkpoint = state is null ? null : new Checkpoint(state.Lsn, state.OutputLsn, 0, 0);
+        _checkpoint = state is null ? null : new Checkpoint(state.Lsn, state.OutputLsn, 0);
         pipeline.Engine.Emitter.BaseFinished = FinishBase;
         pipeline.Engine.Emitter.Failed = environment.Failed;
         _lastBaseMs = clock.NowMs();
@@ -257,20 +254,12 @@ internal sealed class RunningPipeline
             return;
         }
         var bytesSince = _input.AppendedBytes - (_checkpoint?.AppendedBytes ?? 0);
-        // A base lets segments go, and those are written over for a tenth of what new ones cost: under load it comes as
-        // often as it can without being a burden itself.
-        var bytesDue = Math.Clamp(
-            (_checkpoint?.BaseBytes ?? ExpectedBaseBytes()) * LogBytesPerBaseByte, 2 * _config.Log.SegmentBytes,
-            Math.Max(2 * _config.Log.SegmentBytes, Math.Min(_config.Log.BaseBytes, _config.Log.MaxBytes / 4)));
+        var bytesDue = Math.Min(_config.Log.BaseBytes, _config.Log.MaxBytes / 4);
         if (nowMs - _lastBaseMs >= (long)_config.Log.BaseInterval.TotalMilliseconds || bytesSince >= bytesDue)
         {
             WriteBase(nowMs);
         }
     }
-
-    /// <summary>Of the first base, by the series known so far; about 100 bytes each, if rules hold them at all.</summary>
-    private long ExpectedBaseBytes() =>
-        Engine.Generation.Rules.Length == 0 ? 0 : 100L * Ingest.Generation.Cache.Count;
 
     private void WriteBase(long nowMs)
     {
@@ -295,7 +284,7 @@ internal sealed class RunningPipeline
         if (isWhole)
         {
             item.Writer.RemoveOthers();
-            _checkpoint = new Checkpoint(item.Lsn, outputLsn, _input!.AppendedBytes, item.Writer.SizeBytes);
+            _checkpoint = new Checkpoint(item.Lsn, outputLsn, _input!.AppendedBytes);
             BasesWritten++;
         }
         else
