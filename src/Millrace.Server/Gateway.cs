@@ -248,10 +248,10 @@ internal sealed partial class Gateway : IDisposable
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRoutingCore();
         builder.Services.Configure<HostOptions>(static options => options.ShutdownTimeout = TimeSpan.FromSeconds(5));
-        var handler = new WriteHandler(Pipeline.Ingest, _config.Ingest, _counters, NotAccepting);
+        var intake = new WriteIntake(Pipeline.Ingest, _config.Ingest, _counters, NotAccepting);
         builder.Services.AddSingleton<IConnectionListenerFactory>(
             services => new ReceiveLoops(
-                handler, services.GetRequiredService<ILoggerFactory>(), _time, slowness: TimeSpan.FromSeconds(30)));
+                intake, services.GetRequiredService<ILoggerFactory>(), _time, slowness: TimeSpan.FromSeconds(30)));
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(options =>
         {
@@ -262,7 +262,7 @@ internal sealed partial class Gateway : IDisposable
             Listen(options, _config.Server.Listen);
         });
         var app = builder.Build();
-        new WriteEndpoints(handler).Map(app);
+        new WriteEndpoints(intake).Map(app);
         new StatusEndpoints(new GatewayState
         {
             Pipeline = Pipeline,

@@ -35,7 +35,7 @@ internal sealed class ReceiveLoop(Socket socket, ReceiveLoops owner)
             while (TryWait(out var peeked))
             {
                 if (peeked < 0 || !RequestHead.TryParse(_head.AsSpan(0, peeked), out var head)
-                    || head.ContentLength > owner.Handler.MaxRequestBytes)
+                    || head.ContentLength > owner.Intake.MaxRequestBytes)
                 {
                     owner.HandOver(socket);
                     return;
@@ -103,39 +103,48 @@ internal sealed class ReceiveLoop(Socket socket, ReceiveLoops owner)
             }
             taken += read;
         }
-        if (!owner.Handler.TryEnter(head.Encoding, head.ContentLength, out var refusal))
+        if (!owner.Intake.TryEnter(head.Encoding, head.ContentLength, out var answer))
         {
-            return TryDrain(head.ContentLength) && TrySend(refusal, isLast: false);
+            return TryDrain(head.ContentLength) && TrySend(answer, isLast: false);
         }
+        BodyReading reading;
+        int left;
         try
         {
-            return TryTake(head);
+            answer = ReadAndTake(head, out reading, out left);
         }
         finally
         {
-            owner.Handler.Leave();
+            // Before the sender hears of it: it may count on the room.
+            owner.Intake.Leave();
         }
+        return reading switch
+        {
+            BodyReading.SenderGone => false,
+            BodyReading.TooSlow => TrySend(answer, isLast: true),
+            _ => TryDrain(left) && TrySend(answer, isLast: false),
+        };
     }
 
-    private bool TryTake(in RequestHead head)
+    private WriteAnswer ReadAndTake(in RequestHead head, out BodyReading reading, out int left)
     {
-        var handler = owner.Handler;
-        using var body = new RequestBody(handler.Gate, handler.MaxRequestBytes);
-        switch (body.Read(socket, head.ContentLength, owner.Slowness))
+        var intake = owner.Intake;
+        using var body = new RequestBody(intake.Gate, intake.MaxRequestBytes);
+        reading = body.Read(socket, head.ContentLength, owner.Slowness);
+        left = head.ContentLength - body.Length;
+        switch (reading)
         {
             case BodyReading.Complete:
-                return TrySend(Take(body, head), isLast: false);
+                return Take(body, head);
             case BodyReading.NoRoom:
-                return TryDrain(head.ContentLength - body.Length) && TrySend(handler.NoRoom(head.Encoding), false);
+                return intake.NoRoom(head.Encoding);
             case BodyReading.TooSlow:
-                var answer = handler.Refused(
+                return intake.Refused(
                     head.Encoding, StatusCodes.Status408RequestTimeout,
                     $"The body came slower than {RequestBody.MinBytesPerSecond} bytes per second.");
-                TrySend(answer, isLast: true);
-                return false;
             default:
-                handler.SenderGone(head.Encoding);
-                return false;
+                intake.SenderGone(head.Encoding);
+                return default;
         }
     }
 
@@ -145,7 +154,7 @@ internal sealed class ReceiveLoop(Socket socket, ReceiveLoops owner)
         try
         {
             // This thread has nothing else to do, so it may wait, be it for a sync of the log.
-            return owner.Handler.TakeAsync(body.Bytes, head.Encoding).AsTask().GetAwaiter().GetResult();
+            return owner.Intake.TakeAsync(body.Bytes, head.Encoding).AsTask().GetAwaiter().GetResult();
         }
         finally
         {
@@ -158,6 +167,10 @@ internal sealed class ReceiveLoop(Socket socket, ReceiveLoops owner)
     /// </summary>
     private bool TryDrain(int left)
     {
+        if (left == 0)
+        {
+            return true;
+        }
         var waste = new byte[Math.Min(left, DrainBytes)];
         while (left > 0)
         {

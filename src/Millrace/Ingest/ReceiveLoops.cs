@@ -8,13 +8,13 @@ using Microsoft.Extensions.Logging;
 namespace Millrace.Ingest;
 
 /// <summary>
-/// The listener beneath Kestrel: each new connection first gets a <see cref="ReceiveLoop"/>, and Kestrel gets those that
-/// send anything but the usual write requests, that are idle, or that come when there are loops enough. All of them
-/// share one port.
+/// The listener beneath Kestrel: each new connection first gets a <see cref="ReceiveLoop"/>, and Kestrel gets those
+/// that send anything but the usual write requests, that are idle, or that come when there are loops enough. All of
+/// them share one port.
 /// </summary>
 internal sealed class ReceiveLoops : IConnectionListenerFactory
 {
-    /// <summary>Connections with a thread of their own; mostly they wait, and a thread that waits costs little.</summary>
+    /// <summary>Connections with a thread of their own; one that waits costs little.</summary>
     private const int MaxLoops = 256;
 
     private readonly ILoggerFactory _logs;
@@ -24,18 +24,18 @@ internal sealed class ReceiveLoops : IConnectionListenerFactory
     private readonly Channel<Socket> _forKestrel = Channel.CreateUnbounded<Socket>();
     private bool _isStopping;
 
-    /// <param name="handler">Takes the requests.</param>
+    /// <param name="intake">Takes the requests.</param>
     /// <param name="logs">Kestrel's.</param>
     /// <param name="time">For the Date header.</param>
     /// <param name="slowness">
     /// How long a body may come slower than 240 bytes per second, and a connection be idle before Kestrel gets it.
     /// </param>
-    public ReceiveLoops(WriteHandler handler, ILoggerFactory logs, TimeProvider time, TimeSpan slowness)
+    public ReceiveLoops(WriteIntake intake, ILoggerFactory logs, TimeProvider time, TimeSpan slowness)
     {
-        (Handler, _logs, _time, Slowness) = (handler, logs, time, slowness);
+        (Intake, _logs, _time, Slowness) = (intake, logs, time, slowness);
     }
 
-    public WriteHandler Handler { get; }
+    public WriteIntake Intake { get; }
 
     public TimeSpan Slowness { get; }
 

@@ -11,7 +11,7 @@ namespace Millrace.Ingest;
 /// The HTTP endpoints that take samples: remote write 1.0 and 2.0 and VictoriaMetrics' protocol, and Prometheus text.
 /// The usual request of a known sender does not come here: <see cref="ReceiveLoop"/> reads it from the socket.
 /// </summary>
-internal sealed class WriteEndpoints(WriteHandler handler)
+internal sealed class WriteEndpoints(WriteIntake intake)
 {
     public const string SamplesWritten = "X-Prometheus-Remote-Write-Samples-Written";
     public const string HistogramsWritten = "X-Prometheus-Remote-Write-Histograms-Written";
@@ -62,11 +62,11 @@ internal sealed class WriteEndpoints(WriteHandler handler)
             context.Request.Headers.ContentEncoding.ToString(), out var encoding, out var refusal)
             ? TakeAsync(context, encoding)
             : AnswerAsync(
-                context, handler.Refused(encoding, StatusCodes.Status415UnsupportedMediaType, refusal));
+                context, intake.Refused(encoding, StatusCodes.Status415UnsupportedMediaType, refusal));
 
     private async Task TakeAsync(HttpContext context, BodyEncoding encoding)
     {
-        if (!handler.TryEnter(encoding, context.Request.ContentLength, out var refusal))
+        if (!intake.TryEnter(encoding, context.Request.ContentLength, out var refusal))
         {
             await AnswerAsync(context, refusal).ConfigureAwait(false);
             return;
@@ -79,36 +79,36 @@ internal sealed class WriteEndpoints(WriteHandler handler)
         {
             // The body grew past Kestrel's bound, came too slowly, or is not what HTTP allows: nothing was taken.
             var answer = e.StatusCode == StatusCodes.Status413PayloadTooLarge
-                ? handler.TooLarge(encoding)
-                : handler.Refused(encoding, e.StatusCode, e.Message);
+                ? intake.TooLarge(encoding)
+                : intake.Refused(encoding, e.StatusCode, e.Message);
             await AnswerAsync(context, answer).ConfigureAwait(false);
         }
         catch (Exception e) when (e is IOException or OperationCanceledException)
         {
-            handler.SenderGone(encoding);
+            intake.SenderGone(encoding);
             context.Abort();
         }
         finally
         {
-            handler.Leave();
+            intake.Leave();
         }
     }
 
     private async Task TakeBodyAsync(HttpContext context, BodyEncoding encoding)
     {
-        using var body = new RequestBody(handler.Gate, handler.MaxRequestBytes);
+        using var body = new RequestBody(intake.Gate, intake.MaxRequestBytes);
         var answer = await body.ReadAsync(context.Request).ConfigureAwait(false) switch
         {
-            BodyReading.TooLarge => handler.TooLarge(encoding),
-            BodyReading.NoRoom => handler.NoRoom(encoding),
-            _ => await handler.TakeAsync(body.Bytes, encoding).ConfigureAwait(false),
+            BodyReading.TooLarge => intake.TooLarge(encoding),
+            BodyReading.NoRoom => intake.NoRoom(encoding),
+            _ => await intake.TakeAsync(body.Bytes, encoding).ConfigureAwait(false),
         };
         await AnswerAsync(context, answer).ConfigureAwait(false);
     }
 
     private Task RefuseAsync(HttpContext context, int protocol, int status, string text)
     {
-        handler.Counters.Answered(protocol, status, 0, 0);
+        intake.Counters.Answered(protocol, status, 0, 0);
         return AnswerAsync(context, new WriteAnswer(status, text));
     }
 

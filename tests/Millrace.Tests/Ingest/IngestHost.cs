@@ -74,7 +74,8 @@ internal sealed class IngestHost : IAsyncDisposable
         string configText = ConfigText, FaultyDisk? disk = null, TimeSpan? slowness = null,
         bool hasReceiveLoops = true)
     {
-        var host = new IngestHost(configText, disk ?? new FaultyDisk(seed: 1), slowness ?? TimeSpan.FromSeconds(30), hasReceiveLoops);
+        var host = new IngestHost(configText, disk ?? new FaultyDisk(seed: 1), slowness ?? TimeSpan.FromSeconds(30),
+            hasReceiveLoops);
         await host.Pipeline.StartAsync(CancellationToken.None);
         await host.ListenAsync();
         return host;
@@ -174,12 +175,12 @@ internal sealed class IngestHost : IAsyncDisposable
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        var handler = new WriteHandler(Pipeline.Ingest, _config.Ingest, Counters, () => Refusal);
+        var intake = new WriteIntake(Pipeline.Ingest, _config.Ingest, Counters, () => Refusal);
         if (_hasReceiveLoops)
         {
             builder.Services.AddSingleton<IConnectionListenerFactory>(
                 services => new ReceiveLoops(
-                    handler, services.GetRequiredService<ILoggerFactory>(), TimeProvider.System, _slowness));
+                    intake, services.GetRequiredService<ILoggerFactory>(), TimeProvider.System, _slowness));
         }
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(options =>
@@ -189,7 +190,7 @@ internal sealed class IngestHost : IAsyncDisposable
             options.Listen(IPAddress.Loopback, 0);
         });
         _app = builder.Build();
-        new WriteEndpoints(handler).Map(_app);
+        new WriteEndpoints(intake).Map(_app);
         await _app.StartAsync();
         Port = new Uri(_app.Urls.ShouldHaveSingleItem()).Port;
     }

@@ -17,7 +17,7 @@ internal readonly record struct WriteAnswer(
 /// was dropped by the configuration, counted); 400 the body is malformed and had no effect, or some of its series are
 /// refused for good and the rest is in the log; 413 and 415; 429 and 503 come back later, and nothing was taken.
 /// </summary>
-internal sealed class WriteHandler
+internal sealed class WriteIntake
 {
     private const uint ZstdMagic = 0xFD2FB528;
     private const string BusyRetryAfter = "1";
@@ -31,7 +31,7 @@ internal sealed class WriteHandler
     /// <param name="limits">Of requests.</param>
     /// <param name="counters">Of requests and answers.</param>
     /// <param name="notAccepting">Why nothing is taken at the moment; null: it is.</param>
-    public WriteHandler(
+    public WriteIntake(
         IngestPipeline pipeline, IngestLimits limits, IngestCounters counters, Func<string?> notAccepting)
     {
         (_pipeline, _limits, Counters, _notAccepting) = (pipeline, limits, counters, notAccepting);
