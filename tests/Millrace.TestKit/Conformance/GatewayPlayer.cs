@@ -43,6 +43,8 @@ internal sealed class GatewayPlayer : IDisposable
               max_future: off
             aggregation:
               rule_files: [rules.yml]
+              tasks:
+                count: 4
             routes:
             - name: all
               keep_input: {(keepInput ? "true" : "false")}
