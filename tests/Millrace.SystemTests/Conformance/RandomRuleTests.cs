@@ -20,6 +20,8 @@ public sealed class RandomRuleTests(ITestOutputHelper output)
     /// <summary>Later than this after its time a push might be in another window than in process.</summary>
     private const long MaxLatenessMs = 120;
 
+    private const long ReloadMs = 500;
+
     private long _points;
     private int _same;
 
@@ -79,6 +81,8 @@ public sealed class RandomRuleTests(ITestOutputHelper output)
         {
             vmagent.Write(0, "");
             await vmagent.ReloadAsync();
+            // The answer does not wait for the reload, which must not see the rules that are written next.
+            await Task.Delay(TimeSpan.FromMilliseconds(ReloadMs));
             vmagent.Sink.Clear();
             vmagent.Write(0, set.RulesYaml);
             const long Period = RandomRun.PeriodMs;
