@@ -48,6 +48,7 @@ internal sealed class AggregationRule
     {
         Config = config;
         Key = StableHash.Hash128(Encoding.UTF8.GetBytes($"{occurrence} {Definition(config)}"));
+        KeyWithoutMatch = StableHash.Hash128(Encoding.UTF8.GetBytes(Definition(config with { Match = null })));
         IntervalMs = (long)config.Interval.TotalMilliseconds;
         var staleness = config.StalenessInterval ?? config.Interval;
         StalenessMs = (long)staleness.TotalMilliseconds;
@@ -65,6 +66,9 @@ internal sealed class AggregationRule
 
     /// <summary>The same in every process for the same rule text: by it state finds its rule again.</summary>
     public UInt128 Key { get; }
+
+    /// <summary>Equal for rules that differ in their selectors alone.</summary>
+    public UInt128 KeyWithoutMatch { get; }
 
     public string Name => Config.Name.Length > 0 ? Config.Name : Config.Path;
 
@@ -86,6 +90,21 @@ internal sealed class AggregationRule
     public bool IsBounded => Config.MaxSeries > 0 || Config.MaxGroups > 0;
 
     public bool IsArrivalTime => Config.Time == RuleTime.Arrival;
+
+    public static AggregationRule[] CompileAll(IReadOnlyList<AggregationRuleConfig> configs)
+    {
+        var rules = new AggregationRule[configs.Count];
+        var seen = new Dictionary<UInt128, int>();
+        for (var i = 0; i < rules.Length; i++)
+        {
+            // Two rules of the same text are two rules: the second is told apart by its occurrence.
+            var rule = new AggregationRule(configs[i], occurrence: 0);
+            var occurrence = seen.GetValueOrDefault(rule.Key);
+            seen[rule.Key] = occurrence + 1;
+            rules[i] = occurrence == 0 ? rule : new AggregationRule(configs[i], occurrence);
+        }
+        return rules;
+    }
 
     /// <summary>Decides what becomes of a series; <paramref name="scratch"/> is overwritten.</summary>
     public RuleVerdict TryTake(LabelSet series, LabelBuilder scratch, out RuleSeries taken)
@@ -183,12 +202,13 @@ internal sealed class AggregationRule
         return problems.Count == 0 ? relabeler : throw new ArgumentException(problems[0].ToString());
     }
 
-    /// <summary>Everything that decides the rule's results, and nothing of where it was written.</summary>
+    /// <summary>Everything that decides the rule's results; not its name, nor where it was written.</summary>
     private static string Definition(AggregationRuleConfig config)
     {
         static RelabelConfig Bare(RelabelConfig rule) => rule with { File = "", Line = 0, Path = "" };
         var bare = config with
         {
+            Name = "",
             File = "",
             Line = 0,
             Path = "",

@@ -18,6 +18,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 
     public RuleClock Clock { get; } = clock;
 
+    /// <summary>For which windows the rule answers; set by the worker when a configuration comes into force.</summary>
+    public RuleTerm Term { get; set; } = new(clock);
+
     public ShardCounters Counters { get; } = new();
 
     /// <summary>Samples lent by the worker while it fills a task's part of a batch; null in between.</summary>
@@ -120,14 +123,10 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         return slot >= 0 ? slot : NewSlot(shared, groupKey, group, EventSeries.SharedTarget, isOverflow);
     }
 
-    /// <summary>
-    /// The first window that counts: seen from its first moment, or, where the rule wants that, the one under way at
-    /// its start. In arrival time what came before the first boundary is part of the first whole window anyway.
-    /// </summary>
-    protected long FirstBookedWindow =>
-        Clock.FirstWholeWindow - (Rule.Config.EmitPartialWindows && !Rule.IsArrivalTime ? 1 : 0);
+    /// <summary>The first window that counts.</summary>
+    protected long FirstBookedWindow { get; } = clock.FirstBookedWindow(rule);
 
-    /// <summary>Whether the window is shown: booked, and not among the first ones that the rule is to ignore.</summary>
+    /// <summary>Whether the window is shown: booked, served, and not among the first ones to be ignored.</summary>
     protected bool IsEmitted(long window) =>
-        window >= FirstBookedWindow + Math.Max(0, Rule.Config.IgnoreFirstIntervals);
+        window >= FirstBookedWindow + Math.Max(0, Rule.Config.IgnoreFirstIntervals) && Term.Serves(Rule, window);
 }

@@ -32,18 +32,20 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     private sealed record Placement(int Lane, byte[]? Labels);
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
-    private readonly Dictionary<(Generation, int, UInt128), Placement> _placements = [];
+    private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
 
     public BuiltGroup Build(
         Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
     {
         var blocks = new List<BuiltBlock>();
-        foreach (var destination in generation.Resolver.DestinationsOf(rule))
+        var (resolver, ruleThere) = generation.ResolverOf(rule);
+        foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(generation, destination, endMs, samples, blocks);
+            AddBlocks(resolver, destination, endMs, samples, blocks);
         }
         var writer = new OutputGroupWriter();
-        writer.Begin(generation.Rules[rule].Key, generation.Rules[rule].Name, endMs, inputLsn);
+        var of = generation.RulesInForce[rule];
+        writer.Begin(of.Key, of.Name, endMs, inputLsn);
         foreach (var block in blocks)
         {
             writer.AddBlock(
@@ -54,7 +56,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     }
 
     private void AddBlocks(
-        Generation generation, int destination, long endMs, List<OutputSample> samples, List<BuiltBlock> blocks)
+        SeriesResolver resolver, int destination, long endMs, List<OutputSample> samples, List<BuiltBlock> blocks)
     {
         var config = destinations[destination].Config;
         var lanes = new ArrayBufferWriter<byte>?[config.Lanes];
@@ -62,7 +64,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         var beforeMs = new long[config.Lanes];
         foreach (var sample in samples)
         {
-            var (lane, labels) = Place(generation, destination, sample);
+            var (lane, labels) = Place(resolver, destination, sample);
             if (labels is null)
             {
                 continue;
@@ -84,9 +86,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         }
     }
 
-    private Placement Place(Generation generation, int destination, in OutputSample sample)
+    private Placement Place(SeriesResolver resolver, int destination, in OutputSample sample)
     {
-        var key = (generation, destination, sample.Key);
+        var key = (resolver, destination, sample.Key);
         if (!_placements.TryGetValue(key, out var placement))
         {
             var labels = new List<Label>();
@@ -94,7 +96,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             var isWhole = LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
                 || defect == LabelDefect.MissingMetricName;
             var series = LabelSet.From(labels);
-            placement = isWhole && generation.Resolver.TryPlace(destination, series, out var lane, out var sent)
+            placement = isWhole && resolver.TryPlace(destination, series, out var lane, out var sent)
                 ? new Placement(lane, LabelBlock.Encode(sent))
                 : new Placement(0, null);
             if (_placements.Count >= MaxPlacements)

@@ -73,7 +73,7 @@ internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels);
 ///
 /// Any number of threads look up; adding takes the lock. What a reader finds through the table was written before.
 /// </summary>
-internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
+internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetiring = false) : ISeriesLabels
 {
     private const int NotFound = -1;
 
@@ -100,6 +100,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
 
     /// <summary>The bound is reached: the owner starts a new, empty cache.</summary>
     public bool IsFull => Count >= maxSeries;
+
+    /// <summary>What rules of configurations before still take; null when none did as the cache began.</summary>
+    public RetiringTargets? Retiring { get; } = hasRetiring ? new RetiringTargets() : null;
 
     public long LabelBytes => _labels.SizeBytes;
 
@@ -209,6 +212,10 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
                 SlotHint = NotFound,
             };
         }
+        if (Retiring is not null)
+        {
+            AddRetiring(id, resolved.Retiring ?? []);
+        }
         _forwards.EnsureCapacity(_forwardCount + resolved.Forwards.Count);
         byte[]? lastLabels = null;
         var address = 0L;
@@ -224,6 +231,23 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
                 Lane = lane,
                 LabelsAddress = address,
                 LabelsLength = labels.Length,
+            };
+        }
+    }
+
+    private void AddRetiring(int id, IReadOnlyList<RetiringSeries> retiring)
+    {
+        Retiring!.Add(id, _aggregateCount, retiring);
+        _aggregates.EnsureCapacity(_aggregateCount + retiring.Count);
+        foreach (var (rule, task, series, _) in retiring)
+        {
+            _aggregates[_aggregateCount++] = new AggregateTarget
+            {
+                SeriesKey = series.Key,
+                Task = task,
+                Rule = rule,
+                Group = GroupNumber(rule, series.GroupKey, series.Group),
+                SlotHint = NotFound,
             };
         }
     }
