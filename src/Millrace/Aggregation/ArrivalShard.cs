@@ -89,7 +89,7 @@ internal sealed class ArrivalShard : RuleShard
             }
             var endMs = Rule.EndOf(ClosedThrough + 1, Clock.OffsetMs);
             Sweep(scratch, endMs);
-            var part = new WindowPart(endMs);
+            var part = NewPart(ClosedThrough + 1);
             Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
             parts.Add(part);
             ClosedThrough++;

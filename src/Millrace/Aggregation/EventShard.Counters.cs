@@ -33,7 +33,7 @@ internal sealed partial class EventShard
             {
                 runs = AsRuns(remembered[slot], scratch);
             }
-            var isKnownTarget = _targets.TryGetValue(series.TargetInGroup, out var seenMs)
+            var isKnownTarget = _targets.Count > 0 && _targets.TryGetValue(series.TargetInGroup, out var seenMs)
                 && finished.FirstMs - seenMs <= Rule.CounterMemoryMs;
             FollowCounter(window.StartMs, slot, runs, isKnownTarget, window, ref finished);
         }

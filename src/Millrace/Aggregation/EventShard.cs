@@ -107,7 +107,7 @@ internal sealed partial class EventShard : RuleShard
             }
             if (isBooked)
             {
-                var part = new WindowPart(Rule.EndOf(window, Clock.OffsetMs));
+                var part = NewPart(window);
                 Groups.Emit(state, part, IsEmitted(window), Counters);
                 parts.Add(part);
             }
