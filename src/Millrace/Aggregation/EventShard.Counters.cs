@@ -189,7 +189,9 @@ internal sealed partial class EventShard
             Spread(slot, series.BaseMs, series.BaseValue, window, ref gained);
             var finished = new SeriesWindow
             {
-                Group = series.Group, Increase = gained.Value, IncreasePrometheus = gained.Value,
+                Group = series.Group,
+                Increase = gained.Value,
+                IncreasePrometheus = gained.Value,
             };
             if (isBooked)
             {

@@ -300,7 +300,11 @@ internal sealed partial class EventShard : RuleShard
         var single = new SideRun(new Run(0, value), startOffset);
         var finished = new SeriesWindow
         {
-            Group = series.Group, FirstMs = timeMs, LastMs = timeMs, FirstValue = value, LastValue = value,
+            Group = series.Group,
+            FirstMs = timeMs,
+            LastMs = timeMs,
+            FirstValue = value,
+            LastValue = value,
         };
         FollowCounter(timeMs, slot, new(in single), isKnownTarget: false, closing: null, ref finished);
         MoveBase(ref series, in finished);

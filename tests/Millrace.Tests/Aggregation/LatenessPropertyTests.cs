@@ -105,7 +105,10 @@ public sealed class LatenessPropertyTests
         var rig = new ShardRig(
             new AggregationRuleConfig
             {
-                Interval = TimeSpan.FromSeconds(10), IntervalText = "10s", Outputs = ["count_samples"], By = ["none"],
+                Interval = TimeSpan.FromSeconds(10),
+                IntervalText = "10s",
+                Outputs = ["count_samples"],
+                By = ["none"],
             },
             startMs: 0);
         for (var window = 60; window >= 2; window--)

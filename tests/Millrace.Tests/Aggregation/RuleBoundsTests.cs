@@ -113,7 +113,8 @@ public sealed class RuleBoundsTests
         var bounded = new AggregationRule(Rule with { MaxGroups = 5 }, 0);
         var free = new AggregationRule(Rule, 0);
         IEnumerable<int> Tasks(AggregationRule rule) => Enumerable.Range(0, 50)
-            .Select(i => rule.TaskOf(new RuleSeries((UInt128)(uint)i, (UInt128)(uint)i, LabelSet.Empty), 128)).Distinct();
+            .Select(i => rule.TaskOf(new RuleSeries((UInt128)(uint)i, (UInt128)(uint)i, LabelSet.Empty), 128))
+            .Distinct();
 
         Tasks(bounded).Count().ShouldBe(1);
         Tasks(free).Count().ShouldBe(50);
