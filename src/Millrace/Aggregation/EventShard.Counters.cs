@@ -180,7 +180,7 @@ internal sealed partial class EventShard
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
             ref var series = ref _series[slot];
-            if (!series.HasBase || series.BaseMs > window.StartMs
+            if (!series.HasBase || series.IsShared || series.BaseMs > window.StartMs
                 || !TryStep(slot, series.BaseMs, series.BaseValue, out _))
             {
                 continue;
