@@ -180,7 +180,7 @@ internal sealed class RuleHandover
         return term.IsRetiring && !_isLeftAlone[i] ? term.LastWindow : term.LastServedUpTo(rule, WindowUnderWay(i));
     }
 
-    /// <summary>The version that answers now for an old rule: itself, or the one that it has not yet relieved.</summary>
+    /// <summary>The version that answers now for an old rule: itself, or the one not yet relieved by it.</summary>
     private int AnsweringFor(int rule) => IsAnswering(rule) ? rule : Predecessor(rule);
 
     private bool IsAnswering(int rule) =>
