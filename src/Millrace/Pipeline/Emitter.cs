@@ -279,7 +279,7 @@ internal sealed class Emitter
                     End = new LogPosition(lsn, i),
                     Bytes = block.Bytes,
                     SampleCount = block.SampleCount,
-                    MinTimestampMs = block.TimestampMs,
+                    MinTimestampMs = block.MinTimestampMs,
                     MaxTimestampMs = block.TimestampMs,
                     SealedAtMs = nowMs,
                 },

@@ -10,7 +10,7 @@ namespace Millrace.Pipeline;
 
 /// <summary>A sealed block of a closed window.</summary>
 internal readonly record struct BuiltBlock(
-    int Destination, int Lane, int SampleCount, long TimestampMs, ReadOnlyMemory<byte> Bytes);
+    int Destination, int Lane, int SampleCount, long MinTimestampMs, long TimestampMs, ReadOnlyMemory<byte> Bytes);
 
 /// <summary>The payload of an output group, and its blocks in the group's order.</summary>
 internal readonly record struct BuiltGroup(
@@ -49,7 +49,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         foreach (var block in blocks)
         {
             writer.AddBlock(
-                destinations[block.Destination].Config.Name, block.Lane, block.SampleCount, endMs, endMs,
+                destinations[block.Destination].Config.Name, block.Lane, block.SampleCount, block.MinTimestampMs, endMs,
                 block.Bytes.Span);
         }
         return new BuiltGroup(writer.Finish([]), blocks, writer);
@@ -61,6 +61,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         var config = destinations[destination].Config;
         var lanes = new ArrayBufferWriter<byte>?[config.Lanes];
         var counts = new int[config.Lanes];
+        var beforeMs = new long[config.Lanes];
         foreach (var sample in samples)
         {
             var (lane, labels) = Place(resolver, destination, sample);
@@ -68,17 +69,19 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             {
                 continue;
             }
-            V1SeriesWriter.Write(lanes[lane] ??= new ArrayBufferWriter<byte>(), labels, endMs, sample.Value);
+            var block = lanes[lane] ??= new ArrayBufferWriter<byte>();
+            V1SeriesWriter.Write(block, labels, endMs - sample.BeforeMs, sample.Value);
+            beforeMs[lane] = Math.Max(beforeMs[lane], sample.BeforeMs);
             if (++counts[lane] == config.MaxSamplesPerBlock)
             {
-                blocks.Add(Seal(destination, lane, counts, endMs, lanes[lane]!));
+                blocks.Add(Seal(destination, lane, counts, endMs, beforeMs, lanes[lane]!));
             }
         }
         for (var lane = 0; lane < lanes.Length; lane++)
         {
             if (counts[lane] > 0)
             {
-                blocks.Add(Seal(destination, lane, counts, endMs, lanes[lane]!));
+                blocks.Add(Seal(destination, lane, counts, endMs, beforeMs, lanes[lane]!));
             }
         }
     }
@@ -106,13 +109,15 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     }
 
     private static BuiltBlock Seal(
-        int destination, int lane, int[] counts, long endMs, ArrayBufferWriter<byte> uncompressed)
+        int destination, int lane, int[] counts, long endMs, long[] beforeMs, ArrayBufferWriter<byte> uncompressed)
     {
         var compressed = new byte[Snappy.MaxEncodedLength(uncompressed.WrittenCount)];
         var length = Snappy.Encode(uncompressed.WrittenSpan, compressed);
-        var block = new BuiltBlock(destination, lane, counts[lane], endMs, compressed.AsMemory(0, length));
+        var block = new BuiltBlock(
+            destination, lane, counts[lane], endMs - beforeMs[lane], endMs, compressed.AsMemory(0, length));
         uncompressed.ResetWrittenCount();
         counts[lane] = 0;
+        beforeMs[lane] = 0;
         return block;
     }
 }

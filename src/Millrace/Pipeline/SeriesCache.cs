@@ -34,9 +34,12 @@ internal struct SeriesEntry
 internal struct AggregateTarget
 {
     public UInt128 SeriesKey;
-    public int Task;
-    public int Rule;
+    public ushort Task;
+    public ushort Rule;
     public int Group;
+
+    /// <summary>See <see cref="Aggregation.RuleSeries"/>.</summary>
+    public uint Target;
 
     /// <summary>
     /// The slot in the shard, as it was last time. Written by the task's worker alone, always checked.
@@ -202,8 +205,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = series.Key,
-                Task = task,
-                Rule = rule,
+                Task = checked((ushort)task),
+                Rule = checked((ushort)rule),
+                Target = series.Target,
                 Group = GroupNumber(rule, series.GroupKey, series.Group),
                 SlotHint = NotFound,
             };
@@ -240,8 +244,8 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = series.Key,
-                Task = task,
-                Rule = rule,
+                Task = checked((ushort)task),
+                Rule = checked((ushort)rule),
                 Group = GroupNumber(rule, series.GroupKey, series.Group),
                 SlotHint = NotFound,
             };

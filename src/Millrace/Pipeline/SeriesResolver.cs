@@ -142,8 +142,7 @@ internal sealed class SeriesResolver
             isMatched |= verdict != RuleVerdict.NoMatch;
             if (verdict == RuleVerdict.Taken)
             {
-                // The task of a rule's series is that of its group: every rule is finished in one task.
-                var task = (int)(ulong)(taken.GroupKey % (UInt128)_config.Aggregation.TaskCount);
+                var task = _rules[rule].TaskOf(taken, _config.Aggregation.TaskCount);
                 resolved.Aggregates.Add((rule, task, taken));
             }
         }

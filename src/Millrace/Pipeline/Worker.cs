@@ -255,7 +255,7 @@ internal sealed class Worker
             if (!shard.HoldsSeries(slot, target.SeriesKey))
             {
                 var group = cache.Group(target.Group);
-                target.SlotHint = slot = shard.SlotOf(target.SeriesKey, group.Key, group.Labels);
+                target.SlotHint = slot = shard.SlotOf(target.SeriesKey, group.Key, group.Labels, target.Target);
             }
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;
