@@ -107,7 +107,7 @@ internal sealed class RuleHandover
             {
                 predecessor = None;
             }
-            long? fromMs = predecessor == None ? null
+            long? fromMs = predecessor == None ? (IsAnsweredFor(_rules[i]) ? _arrivalMs : null)
                 : replaced == None ? Math.Max(_arrivalMs, EndMs(predecessor, _before.Terms[predecessor].LastWindow))
                 : EndMs(predecessor, WindowUnderWay(predecessor));
             Begin(_rules[i], known, predecessor, fromMs);
@@ -181,7 +181,9 @@ internal sealed class RuleHandover
     }
 
     /// <summary>The version that answers now for an old rule: itself, or the one not yet relieved by it.</summary>
-    private int AnsweringFor(int rule) => IsAnswering(rule) ? rule : Predecessor(rule);
+    private int AnsweringFor(int rule) =>
+        IsAnswering(rule) ? rule
+        : Predecessor(rule) is var predecessor and not None && IsAnswering(predecessor) ? predecessor : None;
 
     private bool IsAnswering(int rule) =>
         _before.Terms[rule].Serves(_old.RulesInForce[rule], WindowUnderWay(rule));
@@ -232,6 +234,21 @@ internal sealed class RuleHandover
         for (var i = 0; i < _old.Rules.Length; i++)
         {
             if (!IsAnswering(i) && Predecessor(i) == retiring)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// A version of this name is on its way out, for another rule perhaps: the window under way is not written in part.
+    /// </summary>
+    private bool IsAnsweredFor(AggregationRule rule)
+    {
+        for (var i = _old.Rules.Length; i < _old.RulesInForce.Length; i++)
+        {
+            if (!_old.IsFinished(i) && _old.RulesInForce[i].Name == rule.Name && _old.RulesInForce[i].Key != rule.Key)
             {
                 return true;
             }

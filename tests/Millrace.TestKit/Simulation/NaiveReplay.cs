@@ -124,7 +124,8 @@ internal sealed class NaiveReplay
         var gone = old.Where(key => !keys.Contains(key)).ToList();
         var (replaced, leaving) = Predecessors(before, config, arrivalMs);
         var answering = old.ToDictionary(key => key, key => _rules[key].AnswersAt(arrivalMs) ? key
-            : _waitsFor.TryGetValue(key, out var other) && _retiring.Any(rule => rule.Key == other) ? other : default);
+            : _waitsFor.TryGetValue(key, out var other) && _retiring.Any(rule => rule.Key == other)
+                && _rules[other].AnswersAt(arrivalMs) ? other : default);
         var endings = new Dictionary<UInt128, long>(); // what ends, and when at the latest
         foreach (var key in gone.Where(key => answering[key] != default && !keys.Contains(answering[key])))
         {
@@ -154,6 +155,8 @@ internal sealed class NaiveReplay
             else
             {
                 current = default;
+                fromMs = _retiring.Any(old => old.Key != key && _rules[old.Key].Config.Name == rule.Name)
+                    ? arrivalMs : null;
             }
             if (_retiring.RemoveAll(retiring => retiring.Key == key) > 0)
             {

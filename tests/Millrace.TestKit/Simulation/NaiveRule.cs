@@ -96,8 +96,10 @@ internal abstract class NaiveRule
     /// <summary>It answers up to its last boundary at or before a time, be that sooner or later than planned.</summary>
     public void AnswerUntil(long timeMs)
     {
-        var boundaryMs = BoundaryFromMs(timeMs);
-        Answers[^1] = (Answers[^1].FromMs, boundaryMs > timeMs ? boundaryMs - IntervalMs : boundaryMs);
+        var untilMs = BoundaryFromMs(timeMs);
+        untilMs -= untilMs > timeMs ? IntervalMs : 0;
+        Answers.RemoveAll(answer => answer.FromMs >= untilMs);
+        Answers[^1] = (Answers[^1].FromMs, untilMs);
     }
 
     /// <summary>It is not in the configuration, and every window that it answers for is closed.</summary>
