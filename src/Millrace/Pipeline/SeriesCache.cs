@@ -28,6 +28,10 @@ internal struct SeriesEntry
     public ushort AggregateCount;
     public ushort ForwardCount;
     public ushort Route;
+
+    /// <summary>Of the first aggregate and the first forward, mostly the only ones.</summary>
+    public ushort FirstTask;
+    public ushort FirstLane;
     public SeriesFate Fate;
 }
 
@@ -198,12 +202,14 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             AggregateCount = (ushort)resolved.Aggregates.Count,
             ForwardCount = (ushort)resolved.Forwards.Count,
             Route = (ushort)resolved.Route,
+            FirstTask = resolved.Aggregates.Count > 0 ? checked((ushort)resolved.Aggregates[0].Task) : (ushort)0,
+            FirstLane = resolved.Forwards.Count > 0 ? checked((ushort)resolved.Forwards[0].Lane) : (ushort)0,
             Fate = resolved.Fate,
         };
         _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count);
         foreach (var (rule, task, series) in resolved.Aggregates)
         {
-            _aggregates[_aggregateCount++] = NewTarget(rule, task, series);
+            AddAggregate(rule, task, series);
         }
         if (Retiring is not null)
         {
@@ -234,19 +240,23 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
         _aggregates.EnsureCapacity(_aggregateCount + retiring.Count);
         foreach (var (rule, task, series, _) in retiring)
         {
-            _aggregates[_aggregateCount++] = NewTarget(rule, task, series);
+            AddAggregate(rule, task, series);
         }
     }
 
-    private AggregateTarget NewTarget(int rule, int task, in RuleSeries series) => new()
-    {
-        SeriesKey = series.Key,
-        Task = checked((ushort)task),
-        Rule = checked((ushort)rule),
-        Target = series.Target,
-        Group = GroupNumber(rule, series.GroupKey, series.Group),
-        SlotHint = NotFound,
-    };
+    /// <summary>
+    /// Alike for all rules: a retiring one may be in force again tomorrow, with the series it took meanwhile.
+    /// </summary>
+    private void AddAggregate(int rule, int task, in RuleSeries series) =>
+        _aggregates[_aggregateCount++] = new AggregateTarget
+        {
+            SeriesKey = series.Key,
+            Task = checked((ushort)task),
+            Rule = checked((ushort)rule),
+            Target = series.Target,
+            Group = GroupNumber(rule, series.GroupKey, series.Group),
+            SlotHint = NotFound,
+        };
 
     private int GroupNumber(int rule, UInt128 key, LabelSet labels)
     {

@@ -105,7 +105,7 @@ public sealed class RandomRuleTests(ITestOutputHelper output)
         }
     }
 
-    /// <summary>Where windows begin with the rule, they tell when it began; elsewhere only the second matters.</summary>
+    /// <summary>Windows that begin with the rule tell when it began; elsewhere only the second matters.</summary>
     private static long LiveStart(RandomRun run, RandomRunOutput live, long plannedMs)
     {
         var rule = RandomRunSet.RuleOf(run);

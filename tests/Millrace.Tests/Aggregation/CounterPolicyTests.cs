@@ -95,6 +95,15 @@ public sealed class CounterPolicyTests
         Increases(rig).Select(window => window.Value).ShouldBe([0, 0, 1]);
     }
 
+    [Fact]
+    public void Knows_targets_from_the_windows_before_it_took_over_from_an_older_version()
+    {
+        var rig = new ShardRig(Rule, startMs: -20_000, Origin, handoverMs: 30_000);
+        Play(rig, 1, At(3, 1000), At(33, 1002), new(Path, 33_000, 7), new(Foreign, 34_000, 500));
+
+        Increases(rig).ShouldBe([(40, 2 + 7)], "the first window it answers for, and the sixth it sees");
+    }
+
     [Theory]
     [InlineData(310, 0)]  // the target was seen at 3, longer ago than counters are remembered
     [InlineData(303, 7)]
