@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Net.Http;
+using System.Text;
 using Millrace.Model;
 using Millrace.TestKit.Conformance;
 using Millrace.TestKit.Oracle;
@@ -44,6 +46,79 @@ public sealed class AggregationCaseTests
         differences.ShouldBeEmpty($"{player}");
     }
 
+    /// <summary>
+    /// The executable, all at once: a route and a destination for each case. It begins before the cases do, so that
+    /// those are left out in which that shows.
+    /// </summary>
+    [Fact]
+    public async Task The_executable_gives_what_the_cases_say()
+    {
+        await Needs.GatewayAsync();
+        var cases = AggregationCase.ReadAll().Where(one => one.StartMs == -3_000 && one.Events.Count == 0
+            && one.Samples.All(sample => sample.PushedMs > 0 && sample.Series[LabelSet.MetricName].Length > 0)
+            && !one.RulesYaml.Contains("ignore_first", StringComparison.Ordinal)
+            && !one.RulesYaml.Contains("no_align", StringComparison.Ordinal)
+            && !one.RulesYaml.Contains("enable_windows", StringComparison.Ordinal)).ToList();
+        await using var sink = await WriteSink.StartAsync();
+        await using var millrace = new MillraceProcess();
+        await millrace.StartAsync(ConfigOf(cases, sink));
+        var originMs = (LiveVmagent.NowMs + 3_000 + PeriodMs - 1) / PeriodMs * PeriodMs;
+        using var http = new HttpClient();
+
+        foreach (var (pushedMs, body) in Pushes(cases, originMs))
+        {
+            await LiveVmagent.WaitUntilAsync(originMs + pushedMs);
+            await LiveVmagent.PushAsync(http, millrace.WriteUrl, body);
+        }
+        await LiveVmagent.WaitUntilAsync(originMs + cases.Max(one => one.EndMs) + 2 * DeliveryMs);
+
+        cases.Count.ShouldBeGreaterThan(20);
+        sink.Problems.ShouldBeEmpty();
+        cases.SelectMany((one, number) => Differences(
+            one, one.ExpectedOf(AggregationCasePlayer.Ours), sink.ReceivedBy(number), originMs)).ShouldBeEmpty();
+    }
+
+    private static string ConfigOf(List<AggregationCase> cases, WriteSink sink)
+    {
+        var (rules, routes, destinations) = (new StringBuilder(), new StringBuilder(), new StringBuilder());
+        foreach (var (number, one) in cases.Index())
+        {
+            rules.Append(("\n" + one.RulesYaml.TrimEnd()).Replace("\n", "\n  ", StringComparison.Ordinal)
+                .Replace("\n  - ", $"\n  - name: case-{number}\n    time: arrival\n    ", StringComparison.Ordinal));
+            routes.Append(CultureInfo.InvariantCulture, $$"""
+
+                - name: case-{{number}}
+                  match: '{{{LiveVmagent.TenantLabel}}="{{number}}"}'
+                  relabel_configs: [{action: labeldrop, regex: {{LiveVmagent.TenantLabel}}}]
+                  aggregate: [case-{{number}}]
+                  keep_input: {{(one.KeepInput ? "true" : "false")}}
+                  drop_input: {{(one.DropInput ? "true" : "false")}}
+                  to: [sink-{{number}}]
+                """);
+            destinations.Append(CultureInfo.InvariantCulture, $$"""
+
+                - name: sink-{{number}}
+                  remote_write: {url: "{{sink.UrlOf(number)}}", protocol: prometheus_v1}
+                """);
+        }
+        return $$"""
+            time_window: {max_age: off, max_future: off}
+            aggregation:
+              tasks: {count: 4}
+              rules:{{rules}}
+            routes:{{routes}}
+            destinations:{{destinations}}
+            """;
+    }
+
+    /// <summary>Requests with the samples of all cases that are pushed at one time.</summary>
+    private static IEnumerable<(long PushedMs, byte[] Body)> Pushes(List<AggregationCase> cases, long originMs) =>
+        cases.SelectMany((one, tenant) => one.Samples.Select(sample => sample with
+        {
+            Series = LabelSet.From([.. sample.Series.Labels, new Label(LiveVmagent.TenantLabel, Text(tenant))]),
+        })).GroupBy(sample => sample.PushedMs).OrderBy(push => push.Key)
+            .Select(push => (push.Key, AggregationCaseRun.BodyOf(push, originMs)));
+
     private static async Task PlayAsync(LiveVmagent vmagent, List<AggregationCase> cases, long originMs)
     {
         var moments = new List<(long AtMs, bool IsReload, Action<int> Change, int Tenant, byte[] Body)>();
@@ -58,14 +133,9 @@ public sealed class AggregationCaseTests
                 moments.Add((happening.AtMs, true, n => vmagent.Write(n, rules), tenant, []));
             }
         }
-        var pushes = cases.SelectMany((one, tenant) => one.Samples.Select(sample => sample with
+        foreach (var (pushedMs, body) in Pushes(cases, originMs))
         {
-            Series = LabelSet.From(
-                [.. sample.Series.Labels, new Label(LiveVmagent.TenantLabel, Text(tenant))]),
-        }));
-        foreach (var push in pushes.GroupBy(sample => sample.PushedMs))
-        {
-            moments.Add((push.Key, false, _ => { }, 0, AggregationCaseRun.BodyOf(push, originMs)));
+            moments.Add((pushedMs, false, _ => { }, 0, body));
         }
         foreach (var together in moments.GroupBy(moment => moment.AtMs).OrderBy(group => group.Key))
         {

@@ -136,7 +136,8 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
                         + "replacement: 'team-$1'}]");
                     break;
                 case 3:
-                    Line("output_relabel_configs: [{action: drop, source_labels: [__name__], regex: '.*_(max|total)'}]");
+                    Line("output_relabel_configs: [{action: drop, source_labels: [__name__], "
+                        + "regex: '.*_(max|total)'}]");
                     break;
                 default:
                     break;

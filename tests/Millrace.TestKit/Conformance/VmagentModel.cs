@@ -156,7 +156,7 @@ internal sealed class VmagentModel
         }
     }
 
-    private static (double Sum, double Scale, int Series) FlushRates(Group group, long endMs)
+    private (double Sum, double Scale, int Series) FlushRates(Group group, long endMs)
     {
         var (sum, scale, count) = (0.0, 0.0, 0);
         foreach (var (series, rate) in new List<KeyValuePair<UInt128, RateState>>(group.Rates))
@@ -168,7 +168,9 @@ internal sealed class VmagentModel
             else if (rate.TimestampMs > 0)
             {
                 var seconds = (rate.TimestampMs - rate.SinceMs) / 1000.0;
-                if (seconds > 0)
+                // Ours: a series that has shown both infinities has no rate.
+                var hasRate = seconds > 0 && !(_player == AggregationCasePlayer.Ours && double.IsNaN(rate.Increase));
+                if (hasRate)
                 {
                     sum += rate.Increase / seconds;
                     scale += rate.Scale / seconds;
