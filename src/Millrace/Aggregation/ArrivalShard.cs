@@ -117,7 +117,7 @@ internal sealed class ArrivalShard : RuleShard
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
     }
 
-    protected override void AddSeries(int slot, int group)
+    protected override void AddSeries(int slot, int group, uint target)
     {
         _series.EnsureCapacity(Series.SlotCount);
         _series[slot] = new SeriesRow { Group = group };

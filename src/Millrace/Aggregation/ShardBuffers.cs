@@ -21,10 +21,16 @@ internal sealed class ShardScratch
     public readonly double[] Values = new double[PendingSamples.Capacity];
     public readonly long[] TimesMs = new long[PendingSamples.Capacity];
     public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
+
+    /// <summary>The samples of one series, each a run of its own; null until a rule remembers samples.</summary>
+    public SideRun[]? Samples;
 }
 
-/// <summary>One output sample of a closed window. Labels are a label block of remote write 1.0.</summary>
-internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value);
+/// <summary>
+/// One output sample of a closed window. Labels are a label block of remote write 1.0. It stands at the window's end,
+/// or, an injected zero, some time before.
+/// </summary>
+internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0);
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
 internal sealed class WindowPart(long endMs)
@@ -49,6 +55,19 @@ internal sealed class ShardCounters
     public long Repeats;
     public long OutOfOrder;
     public long AmbiguousResets;
+
+    /// <summary>Late samples that were booked into the oldest open window.</summary>
+    public long Carried;
+
+    /// <summary>Increases across a gap of which a part was cut off.</summary>
+    public long CappedGaps;
+
+    /// <summary>Samples beyond the bounds of <see cref="RememberedSamples"/>.</summary>
+    public long NotRemembered;
+
+    /// <summary>Series that came to an overflow group, and samples without a series' state.</summary>
+    public long OverflowSeries;
+    public long OverflowSamples;
     public long CounterResets;
     public long OutputSamples;
 

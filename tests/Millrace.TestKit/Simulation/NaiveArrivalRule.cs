@@ -19,8 +19,10 @@ internal sealed class NaiveArrivalRule : NaiveRule
     private readonly Dictionary<string, Counter> _counters = [];
     private readonly List<(PlainSample Sample, long ArrivalMs)> _open = [];
 
-    public NaiveArrivalRule(AggregationRuleConfig config, long startMs)
-        : base(config, startMs) => ClosedThrough = FirstWholeWindow - 1;
+    public NaiveArrivalRule(AggregationRuleConfig config, long startMs, long? handoverMs)
+        : base(config, startMs, handoverMs) =>
+        // What another version counts is not held for the first window.
+        ClosedThrough = handoverMs is null ? FirstWholeWindow - 1 : WindowOf(startMs) - 1;
 
     public override int OpenSamples => _open.Count;
 
