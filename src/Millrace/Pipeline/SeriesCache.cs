@@ -244,8 +244,8 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = series.Key,
-                Task = task,
-                Rule = rule,
+                Task = checked((ushort)task),
+                Rule = checked((ushort)rule),
                 Group = GroupNumber(rule, series.GroupKey, series.Group),
                 SlotHint = NotFound,
             };
