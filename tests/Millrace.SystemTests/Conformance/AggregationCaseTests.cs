@@ -18,32 +18,40 @@ public sealed class AggregationCaseTests
     /// <summary>All intervals of the cases divide this.</summary>
     private const long PeriodMs = 60_000 / 5;
 
+    /// <summary>Cases of minutes are played in process alone.</summary>
+    private const long LongestMs = 30_000;
+
     /// <summary>A point is sent within this time after the end of its window.</summary>
     private const long DeliveryMs = 2_000;
 
     /// <summary>Unaligned windows begin when the rules are loaded, which is not to the millisecond.</summary>
     private const long LoadMs = 250;
 
+    private const long MaxLatenessMs = 300;
+    private const int Attempts = 3;
     private const int MaxUlps = 4;
 
     [Fact]
     public async Task A_live_vmagent_gives_what_the_cases_say()
     {
         Needs.Peer(Peers.Vmagent);
-        var cases = AggregationCase.ReadAll().ToList();
-        await using var vmagent = await LiveVmagent.StartAsync(
-            [.. cases.Select(one => new LiveVmagent.Tenant(one.KeepInput, one.DropInput))]);
         var player = await VmagentProcess.IsNewerThan145Async()
             ? AggregationCasePlayer.NewerVmagent : AggregationCasePlayer.Vmagent145;
-        var leadMs = -cases.Min(one => one.StartMs) + 500;
-        var originMs = (LiveVmagent.NowMs + leadMs + PeriodMs - 1) / PeriodMs * PeriodMs;
+        var cases = AggregationCase.ReadAll()
+            .Where(one => one.Players.Contains(player) && one.EndMs <= LongestMs).ToList();
+        await CheckAsync(async () =>
+        {
+            await using var vmagent = await LiveVmagent.StartAsync(
+                [.. cases.Select(one => new LiveVmagent.Tenant(one.KeepInput, one.DropInput))]);
+            var leadMs = -cases.Min(one => one.StartMs) + 500;
+            var originMs = (LiveVmagent.NowMs + leadMs + PeriodMs - 1) / PeriodMs * PeriodMs;
 
-        await PlayAsync(vmagent, cases, originMs);
+            var latestMs = await PlayAsync(vmagent, cases, originMs);
 
-        vmagent.Sink.Problems.ShouldBeEmpty();
-        var differences = cases.SelectMany((one, tenant) => Differences(
-            one, one.ExpectedOf(player), vmagent.Sink.ReceivedBy(tenant), originMs));
-        differences.ShouldBeEmpty($"{player}");
+            vmagent.Sink.Problems.ShouldBeEmpty();
+            return (latestMs, [.. cases.SelectMany((one, tenant) => Differences(
+                one, one.ExpectedOf(player), vmagent.Sink.ReceivedBy(tenant), originMs))]);
+        });
     }
 
     /// <summary>
@@ -55,27 +63,48 @@ public sealed class AggregationCaseTests
     {
         await Needs.GatewayAsync();
         var cases = AggregationCase.ReadAll().Where(one => one.StartMs == -3_000 && one.Events.Count == 0
+            && one.EndMs <= LongestMs && one.Players.Contains(AggregationCasePlayer.Ours)
             && one.Samples.All(sample => sample.PushedMs > 0 && sample.Series[LabelSet.MetricName].Length > 0)
             && !one.RulesYaml.Contains("ignore_first", StringComparison.Ordinal)
             && !one.RulesYaml.Contains("no_align", StringComparison.Ordinal)
             && !one.RulesYaml.Contains("enable_windows", StringComparison.Ordinal)).ToList();
-        await using var sink = await WriteSink.StartAsync();
-        await using var millrace = new MillraceProcess();
-        await millrace.StartAsync(ConfigOf(cases, sink));
-        var originMs = (LiveVmagent.NowMs + 3_000 + PeriodMs - 1) / PeriodMs * PeriodMs;
-        using var http = new HttpClient();
-
-        foreach (var (pushedMs, body) in Pushes(cases, originMs))
-        {
-            await LiveVmagent.WaitUntilAsync(originMs + pushedMs);
-            await LiveVmagent.PushAsync(http, millrace.WriteUrl, body);
-        }
-        await LiveVmagent.WaitUntilAsync(originMs + cases.Max(one => one.EndMs) + 2 * DeliveryMs);
-
         cases.Count.ShouldBeGreaterThan(20);
-        sink.Problems.ShouldBeEmpty();
-        cases.SelectMany((one, number) => Differences(
-            one, one.ExpectedOf(AggregationCasePlayer.Ours), sink.ReceivedBy(number), originMs)).ShouldBeEmpty();
+        await CheckAsync(async () =>
+        {
+            await using var sink = await WriteSink.StartAsync();
+            await using var millrace = new MillraceProcess();
+            await millrace.StartAsync(ConfigOf(cases, sink));
+            var originMs = (LiveVmagent.NowMs + 3_000 + PeriodMs - 1) / PeriodMs * PeriodMs;
+            using var http = new HttpClient();
+
+            var latestMs = 0L;
+            foreach (var (pushedMs, body) in Pushes(cases, originMs).ToList())
+            {
+                await LiveVmagent.WaitUntilAsync(originMs + pushedMs);
+                await LiveVmagent.PushAsync(http, millrace.WriteUrl, body);
+                latestMs = Math.Max(latestMs, LiveVmagent.NowMs - originMs - pushedMs);
+            }
+            await LiveVmagent.WaitUntilAsync(originMs + cases.Max(one => one.EndMs) + 2 * DeliveryMs);
+
+            sink.Problems.ShouldBeEmpty();
+            return (latestMs, [.. cases.SelectMany((one, number) => Differences(
+                one, one.ExpectedOf(AggregationCasePlayer.Ours), sink.ReceivedBy(number), originMs))]);
+        });
+    }
+
+    /// <summary>Plays until all was sent in time, as what comes late may be in another window.</summary>
+    private static async Task CheckAsync(Func<Task<(long LatestMs, List<string> Differences)>> play)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var (latestMs, differences) = await play();
+            if (latestMs <= MaxLatenessMs || differences.Count == 0)
+            {
+                differences.ShouldBeEmpty();
+                return;
+            }
+            Assert.SkipWhen(attempt == Attempts, $"the machine is busy: something was sent {latestMs} ms late");
+        }
     }
 
     private static string ConfigOf(List<AggregationCase> cases, WriteSink sink)
@@ -119,8 +148,10 @@ public sealed class AggregationCaseTests
         })).GroupBy(sample => sample.PushedMs).OrderBy(push => push.Key)
             .Select(push => (push.Key, AggregationCaseRun.BodyOf(push, originMs)));
 
-    private static async Task PlayAsync(LiveVmagent vmagent, List<AggregationCase> cases, long originMs)
+    /// <summary>Returns how late something was sent at the most.</summary>
+    private static async Task<long> PlayAsync(LiveVmagent vmagent, List<AggregationCase> cases, long originMs)
     {
+        var latestMs = 0L;
         var moments = new List<(long AtMs, bool IsReload, Action<int> Change, int Tenant, byte[] Body)>();
         foreach (var (tenant, one) in cases.Index())
         {
@@ -137,7 +168,7 @@ public sealed class AggregationCaseTests
         {
             moments.Add((pushedMs, false, _ => { }, 0, body));
         }
-        foreach (var together in moments.GroupBy(moment => moment.AtMs).OrderBy(group => group.Key))
+        foreach (var together in moments.GroupBy(moment => moment.AtMs).OrderBy(group => group.Key).ToList())
         {
             await LiveVmagent.WaitUntilAsync(originMs + together.Key);
             foreach (var moment in together.Where(moment => moment.IsReload))
@@ -152,8 +183,10 @@ public sealed class AggregationCaseTests
             {
                 await vmagent.PushAsync(moment.Body);
             }
+            latestMs = Math.Max(latestMs, LiveVmagent.NowMs - originMs - together.Key);
         }
         await LiveVmagent.WaitUntilAsync(originMs + cases.Max(one => one.EndMs) + DeliveryMs);
+        return latestMs;
     }
 
     private static IEnumerable<string> Differences(
