@@ -498,8 +498,9 @@ internal sealed partial class EventShard : RuleShard
     /// </summary>
     private void Sweep(WindowState window, ShardScratch scratch, bool isBooked)
     {
-        // No target is old before the third window.
-        var mayWait = _asksTargets && isBooked && window.Window > Clock.FirstWholeWindow;
+        // No target is old before the third window. The first one is that of the start: a new version of a rule may
+        // have taken samples for several windows before its first whole one.
+        var mayWait = _asksTargets && isBooked && window.Window >= WindowOf(Clock.StartMs) + EventSeries.OldAge;
         if (SweepSeries(window, scratch, isBooked, mayWait) > 0)
         {
             FindKnownTargets(window);

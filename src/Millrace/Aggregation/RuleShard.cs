@@ -33,6 +33,8 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 
     public int GroupCount => Groups.Count;
 
+    public int OverflowGroupCount => Groups.OverflowCount;
+
     /// <summary>A shard that has seen nothing, for a rule whose windows are closed up to one.</summary>
     public static RuleShard Create(AggregationRule rule, RuleClock clock, long closedThrough)
     {
