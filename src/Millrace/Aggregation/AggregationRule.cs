@@ -19,7 +19,8 @@ internal enum RuleVerdict
 }
 
 /// <summary>The identity of a series inside a rule, and the group it belongs to.</summary>
-internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group);
+/// <param name="Labels">The values of <see cref="AggregationRule.InputLabels"/>; null if there are none.</param>
+internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group, string[]? Labels = null);
 
 /// <summary>
 /// A compiled rule: the pure part of an aggregation. Which series it takes, how it groups them, what its outputs are
@@ -49,6 +50,8 @@ internal sealed class AggregationRule
         IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
+        UsesLastSamples = Array.Exists(Outputs, output => output.UsesLastSamples);
+        InputLabels = InputLabelsOf(Outputs);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
         _inputRelabeling = CompileRelabeling(config.InputRelabelConfigs);
@@ -76,6 +79,12 @@ internal sealed class AggregationRule
 
     public bool HasCounters { get; }
 
+    /// <summary>Some output needs the last sample of each series.</summary>
+    public bool UsesLastSamples { get; }
+
+    /// <summary>The labels of the input that outputs look at.</summary>
+    public string[] InputLabels { get; }
+
     public bool IsArrivalTime => Config.Time == RuleTime.Arrival;
 
     /// <summary>Decides what becomes of a series; <paramref name="scratch"/> is overwritten.</summary>
@@ -92,14 +101,19 @@ internal sealed class AggregationRule
             return RuleVerdict.Dropped;
         }
         var group = OutputNaming.Group(Config, input);
-        taken = new RuleSeries(input.StableKey(), group.StableKey(), group);
+        taken = new RuleSeries(input.StableKey(), group.StableKey(), group, ValuesOfInputLabels(input));
         return RuleVerdict.Taken;
     }
 
+    /// <summary>The state of an output for one window.</summary>
+    public OutputWindow NewWindow(int output) => Outputs[output].NewWindow(
+        new OutputSetting(IsArrivalTime, Array.IndexOf(InputLabels, Outputs[output].InputLabel)));
+
     /// <summary>The labels of an output series; null when output relabeling drops it.</summary>
-    public LabelSet? OutputLabels(LabelSet group, OutputKind output)
+    /// <param name="value">The value of the output's label, if it has one.</param>
+    public LabelSet? OutputLabels(LabelSet group, OutputKind output, string value = "")
     {
-        var series = OutputNaming.Output(Config, group, output.Name);
+        var series = OutputNaming.Output(Config, group, output, value);
         return _outputRelabeling.TryApply(series, new LabelBuilder(), out var relabeled) ? relabeled : null;
     }
 
@@ -123,6 +137,33 @@ internal sealed class AggregationRule
             }
         }
         return LabelSet.From(kept);
+    }
+
+    private string[]? ValuesOfInputLabels(LabelSet input)
+    {
+        if (InputLabels.Length == 0)
+        {
+            return null;
+        }
+        var values = new string[InputLabels.Length];
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] = input[InputLabels[i]];
+        }
+        return values;
+    }
+
+    private static string[] InputLabelsOf(OutputKind[] outputs)
+    {
+        var labels = new List<string>();
+        foreach (var output in outputs)
+        {
+            if (output.InputLabel is { } label && !labels.Contains(label))
+            {
+                labels.Add(label);
+            }
+        }
+        return [.. labels];
     }
 
     private static IEnumerable<OutputKind> KindsOf(AggregationRuleConfig config)

@@ -23,7 +23,16 @@ internal sealed class ArrivalShard : RuleShard
         public double IncreasePrometheus;
     }
 
+    /// <summary>The last sample of the window by its time; of several at that time the one that came last.</summary>
+    private struct LastSample
+    {
+        public bool HasValue;
+        public long TimeMs;
+        public double Value;
+    }
+
     private readonly Column<SeriesRow> _series = new();
+    private readonly Column<LastSample> _lastSamples = new(); // empty where no output needs them
     private readonly WindowState _window;
     private readonly bool _usesSamples;
 
@@ -59,6 +68,14 @@ internal sealed class ArrivalShard : RuleShard
             if (Rule.HasCounters)
             {
                 AddCounterSample(ref series, timeMs, value, arrivalMs);
+            }
+            if (Rule.UsesLastSamples)
+            {
+                ref var last = ref _lastSamples[samples.Slots[i]];
+                if (!last.HasValue || timeMs >= last.TimeMs)
+                {
+                    last = new LastSample { HasValue = true, TimeMs = timeMs, Value = value };
+                }
             }
             series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
             scratch.Groups[accepted] = series.Group;
@@ -103,6 +120,10 @@ internal sealed class ArrivalShard : RuleShard
         {
             writer.Write(_series[slot]);
         }
+        for (var slot = 0; slot < Series.SlotCount && Rule.UsesLastSamples; slot++)
+        {
+            writer.Write(_lastSamples[slot]);
+        }
         _window.Write(writer, Series.SlotCount, Groups.RowCount);
     }
 
@@ -114,6 +135,14 @@ internal sealed class ArrivalShard : RuleShard
         {
             _series[slot] = reader.Read<SeriesRow>();
         }
+        if (Rule.UsesLastSamples)
+        {
+            _lastSamples.EnsureCapacity(Series.SlotCount);
+            for (var slot = 0; slot < Series.SlotCount; slot++)
+            {
+                _lastSamples[slot] = reader.Read<LastSample>();
+            }
+        }
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
     }
 
@@ -121,6 +150,11 @@ internal sealed class ArrivalShard : RuleShard
     {
         _series.EnsureCapacity(Series.SlotCount);
         _series[slot] = new SeriesRow { Group = group };
+        if (Rule.UsesLastSamples)
+        {
+            _lastSamples.EnsureCapacity(Series.SlotCount);
+            _lastSamples[slot] = default;
+        }
         _window.Reserve(Series.SlotCount, Groups.RowCount);
     }
 
@@ -166,7 +200,7 @@ internal sealed class ArrivalShard : RuleShard
             }
             if (series.IsInWindow)
             {
-                scratch.Series[count++] = Finish(ref series);
+                scratch.Series[count++] = Finish(slot, ref series);
                 if (count == scratch.Series.Length)
                 {
                     AddSeries(scratch.Series);
@@ -191,7 +225,7 @@ internal sealed class ArrivalShard : RuleShard
         }
     }
 
-    private static SeriesWindow Finish(ref SeriesRow series)
+    private SeriesWindow Finish(int slot, ref SeriesRow series)
     {
         var spanMs = series.LastMs - series.RateSinceMs;
         var finished = new SeriesWindow
@@ -202,7 +236,13 @@ internal sealed class ArrivalShard : RuleShard
             Rate = series.HasLast && spanMs > 0 ? series.IncreasePrometheus / (spanMs / 1000.0) : double.NaN,
             LastMs = series.LastMs,
             LastValue = series.LastValue,
+            Labels = LabelsOf(slot),
         };
+        if (Rule.UsesLastSamples)
+        {
+            finished.LastValue = _lastSamples[slot].Value;
+            _lastSamples[slot] = default;
+        }
         series.IsInWindow = false;
         series.Increase = 0;
         series.IncreasePrometheus = 0;

@@ -420,6 +420,7 @@ internal sealed class EventShard : RuleShard
             LastMs = window.StartMs + last.LastOffset,
             FirstValue = first.FirstValue,
             LastValue = last.LastValue,
+            Labels = LabelsOf(slot),
         };
         if (Rule.HasCounters)
         {

@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
@@ -24,23 +25,28 @@ internal sealed class GroupTable
     private readonly List<LabelSet?> _labels = [];
     private readonly Column<DoubleDouble>[] _totals;
     private readonly List<OutputSeries?>[] _outputSeries;
+
+    // Of outputs that show several series of a group; by output, null for the others.
+    private readonly LabeledSeries?[] _labeledSeries;
+    private readonly OutputWindow?[] _labeledTotals;
+    private readonly LabeledValues _values = new();
     private int[] _sorted = [];
     private bool _sortedIsStale = true;
-
-    private sealed record OutputSeries(UInt128 Key, byte[] Labels);
-
-    /// <summary>Output relabeling dropped the series: known, and not asked again.</summary>
-    private static readonly OutputSeries DroppedSeries = new(default, []);
 
     public GroupTable(AggregationRule rule)
     {
         _rule = rule;
         _totals = new Column<DoubleDouble>[rule.Outputs.Length];
         _outputSeries = new List<OutputSeries?>[rule.Outputs.Length];
+        _labeledSeries = new LabeledSeries?[rule.Outputs.Length];
+        _labeledTotals = new OutputWindow?[rule.Outputs.Length];
         for (var i = 0; i < _totals.Length; i++)
         {
             _totals[i] = new Column<DoubleDouble>();
             _outputSeries[i] = [];
+            var kind = rule.Outputs[i];
+            _labeledSeries[i] = kind.Label is null ? null : new LabeledSeries();
+            _labeledTotals[i] = kind.Label is null || !kind.IsCumulative ? null : rule.NewWindow(i);
         }
     }
 
@@ -74,6 +80,8 @@ internal sealed class GroupTable
                     _outputSeries[i].Add(null);
                 }
                 _outputSeries[i][group] = null;
+                _labeledSeries[i]?.Reserve(RowCount);
+                _labeledTotals[i]?.Reserve(RowCount);
             }
             _sortedIsStale = true;
         }
@@ -126,6 +134,11 @@ internal sealed class GroupTable
             for (var i = 0; i < _rule.Outputs.Length; i++)
             {
                 var kind = _rule.Outputs[i];
+                if (kind.Label is not null)
+                {
+                    EmitLabeled(i, group, window, isEmitted, part, counters);
+                    continue;
+                }
                 var value = 0.0;
                 var hasValue = window is not null && window.Outputs[i].TryGetValue(group, out value);
                 if (kind.IsCumulative)
@@ -160,6 +173,7 @@ internal sealed class GroupTable
                 writer.Write(label.Value);
             }
         }
+        WriteLabeledTotals(writer);
     }
 
     public void Read(SnapshotReader reader)
@@ -183,6 +197,19 @@ internal sealed class GroupTable
                 labels.Add(new Label(reader.ReadString(), reader.ReadString()));
             }
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
+        }
+        for (var i = 0; i < _totals.Length; i++)
+        {
+            _labeledSeries[i]?.Reserve(RowCount);
+            _labeledTotals[i]?.Read(reader, RowCount);
+        }
+    }
+
+    private void WriteLabeledTotals(SnapshotWriter writer)
+    {
+        foreach (var totals in _labeledTotals)
+        {
+            totals?.Write(writer, RowCount);
         }
     }
 
@@ -211,8 +238,41 @@ internal sealed class GroupTable
 
     private void Emit(int output, int group, double value, WindowPart part, ShardCounters counters)
     {
-        var series = _outputSeries[output][group] ??= Describe(output, group);
-        if (series != DroppedSeries)
+        Add(_outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters);
+    }
+
+    /// <summary>An output that shows several series of a group; running ones have this window in them.</summary>
+    private void EmitLabeled(
+        int output, int group, WindowState? window, bool isEmitted, WindowPart part, ShardCounters counters)
+    {
+        var shown = window?.Outputs[output];
+        if (_labeledTotals[output] is { } totals)
+        {
+            if (shown is not null)
+            {
+                totals.Merge(group, shown, group);
+            }
+            shown = totals;
+        }
+        if (shown is null || !isEmitted)
+        {
+            return;
+        }
+        _values.Clear();
+        shown.CopyValues(group, _values);
+        var series = _labeledSeries[output]!.Begin(group, _values.Count);
+        for (var i = 0; i < _values.Count; i++)
+        {
+            var (label, value) = _values[i];
+            var one = series.Find(i, label) ?? Describe(output, group, label);
+            series.Set(i, label, one);
+            Add(one, value, part, counters);
+        }
+    }
+
+    private static void Add(OutputSeries series, double value, WindowPart part, ShardCounters counters)
+    {
+        if (!ReferenceEquals(series, OutputSeries.Dropped))
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
             part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0));
@@ -220,10 +280,10 @@ internal sealed class GroupTable
         }
     }
 
-    private OutputSeries Describe(int output, int group)
+    private OutputSeries Describe(int output, int group, string value)
     {
-        var labels = _rule.OutputLabels(_labels[group]!, _rule.Outputs[output]);
-        return labels is null ? DroppedSeries : new OutputSeries(labels.StableKey(), LabelBlock.Encode(labels));
+        var labels = _rule.OutputLabels(_labels[group]!, _rule.Outputs[output], value);
+        return labels is null ? OutputSeries.Dropped : new OutputSeries(labels.StableKey(), LabelBlock.Encode(labels));
     }
 
     private void Expire(int group)
@@ -234,6 +294,10 @@ internal sealed class GroupTable
         foreach (var totals in _totals)
         {
             totals[group] = default;
+        }
+        foreach (var totals in _labeledTotals)
+        {
+            totals?.Clear(group);
         }
         if (row.SeriesCount == 0)
         {
@@ -248,6 +312,10 @@ internal sealed class GroupTable
         foreach (var series in _outputSeries)
         {
             series[group] = null;
+        }
+        foreach (var series in _labeledSeries)
+        {
+            series?.Forget(group);
         }
         _sortedIsStale = true;
     }

@@ -12,6 +12,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
     protected SeriesTable Series { get; } = new();
 
+    /// <summary>By slot, the values of the rule's input labels; empty without such.</summary>
+    private readonly List<string[]?> _labels = [];
+
     protected GroupTable Groups { get; } = new(rule);
 
     public AggregationRule Rule { get; } = rule;
@@ -42,13 +45,21 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     public bool HoldsSeries(int slot, UInt128 key) => Series.Holds(slot, key);
 
     /// <summary>The slot of a series; a new one joins its group.</summary>
-    public int SlotOf(UInt128 key, UInt128 groupKey, LabelSet group)
+    public int SlotOf(UInt128 key, UInt128 groupKey, LabelSet group, string[]? labels = null)
     {
         var slot = Series.Find(key);
         if (slot < 0)
         {
             slot = Series.Add(key);
             AddSeries(slot, Groups.Join(groupKey, group));
+            if (labels is not null)
+            {
+                while (_labels.Count < Series.SlotCount)
+                {
+                    _labels.Add(null);
+                }
+                _labels[slot] = labels;
+            }
         }
         return slot;
     }
@@ -66,6 +77,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         writer.Write(ClosedThrough);
         Series.Write(writer);
         Groups.Write(writer);
+        WriteLabels(writer);
     }
 
     public virtual void Read(SnapshotReader reader)
@@ -73,9 +85,39 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         ClosedThrough = reader.ReadInt64();
         Series.Read(reader);
         Groups.Read(reader);
+        ReadLabels(reader);
     }
 
     protected abstract void AddSeries(int slot, int group);
+
+    /// <summary>The values of the rule's input labels; null if no output looks at one.</summary>
+    protected string[]? LabelsOf(int slot) => _labels.Count == 0 ? null : _labels[slot];
+
+    private void WriteLabels(SnapshotWriter writer)
+    {
+        for (var slot = 0; slot < Series.SlotCount && Rule.InputLabels.Length > 0; slot++)
+        {
+            foreach (var value in _labels[slot]!)
+            {
+                writer.Write(value);
+            }
+        }
+    }
+
+    private void ReadLabels(SnapshotReader reader)
+    {
+        var known = new Dictionary<string, string>();
+        for (var slot = 0; slot < Series.SlotCount && Rule.InputLabels.Length > 0; slot++)
+        {
+            var values = new string[Rule.InputLabels.Length];
+            for (var i = 0; i < values.Length; i++)
+            {
+                var value = reader.ReadString();
+                values[i] = known.TryAdd(value, value) ? value : known[value];
+            }
+            _labels.Add(values);
+        }
+    }
 
     /// <summary>
     /// The first window that counts: seen from its first moment, or, where the rule wants that, the one under way at

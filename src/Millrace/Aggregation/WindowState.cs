@@ -11,7 +11,7 @@ internal sealed class WindowState
         Outputs = new OutputWindow[rule.Outputs.Length];
         for (var i = 0; i < Outputs.Length; i++)
         {
-            Outputs[i] = rule.Outputs[i].NewWindow(rule.Config.Time);
+            Outputs[i] = rule.NewWindow(i);
         }
     }
 

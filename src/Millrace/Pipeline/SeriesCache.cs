@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Memory;
 using Millrace.Model;
@@ -60,8 +62,10 @@ internal struct ForwardTarget
     public long LabelsAddress;
 }
 
-/// <summary>The group of a rule that a target feeds: shared by all series of the group.</summary>
-internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels);
+/// <summary>
+/// The group of a rule that a target feeds: shared by all series of the group that have the same input labels.
+/// </summary>
+internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels, string[]? InputLabels);
 
 /// <summary>
 /// From the raw label bytes of a series to all that was decided for it. Ids are handed out in the order of arrival;
@@ -201,7 +205,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
                 SeriesKey = series.Key,
                 Task = task,
                 Rule = rule,
-                Group = GroupNumber(rule, series.GroupKey, series.Group),
+                Group = GroupNumber(rule, series),
                 SlotHint = NotFound,
             };
         }
@@ -224,12 +228,17 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
         }
     }
 
-    private int GroupNumber(int rule, UInt128 key, LabelSet labels)
+    private int GroupNumber(int rule, in RuleSeries series)
     {
+        var key = series.GroupKey;
+        foreach (var value in series.Labels ?? [])
+        {
+            key = key * 31 + StableHash.Hash128(MemoryMarshal.AsBytes(value.AsSpan()));
+        }
         if (!_groupNumbers.TryGetValue((rule, key), out var number))
         {
             number = _groups.Count;
-            _groups.Add(new GroupIdentity(key, labels));
+            _groups.Add(new GroupIdentity(series.GroupKey, series.Group, series.Labels));
             _groupNumbers.Add((rule, key), number);
         }
         return number;

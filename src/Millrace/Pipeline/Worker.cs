@@ -257,7 +257,8 @@ internal sealed class Worker
             if (!shard.HoldsSeries(slot, target.SeriesKey))
             {
                 var group = cache.Group(target.Group);
-                target.SlotHint = slot = shard.SlotOf(target.SeriesKey, group.Key, group.Labels);
+                target.SlotHint = slot =
+                    shard.SlotOf(target.SeriesKey, group.Key, group.Labels, group.InputLabels);
             }
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;

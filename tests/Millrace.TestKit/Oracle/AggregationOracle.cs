@@ -9,8 +9,8 @@ namespace Millrace.TestKit.Oracle;
 /// <list type="bullet">
 /// <item>A sample belongs to the window (start, end] of its own time. It is in if that window was not closed before it,
 /// and is not beyond the window after the one under way at its arrival. NaN is nothing.</item>
-/// <item>Of several samples of a series at one time the largest value counts, and once. Only <c>min</c> sees them
-/// all.</item>
+/// <item>Of several samples of a series at one time the largest value counts, and once. Only <c>min</c>, <c>range</c>
+/// and <c>unique_samples</c> see them all.</item>
 /// <item>A counter gains from each sample to the next, in the window of the later: the difference, or the new value if
 /// that is smaller or if the counter's start lies between the two.</item>
 /// <item>A sample with none before it within max(staleness, 5m) is a first one. It adds its value if the rule says so:
@@ -70,7 +70,7 @@ public sealed class AggregationOracle(OracleRule rule)
             var identity = Rule.SeriesOf(labels);
             if (!_series.TryGetValue(identity.ToString(), out var series))
             {
-                series = new OracleSeries(Rule.GroupOf(labels));
+                series = new OracleSeries(identity, Rule.GroupOf(labels));
                 _series.Add(identity.ToString(), series);
             }
             var window = series.Window(endMs);
@@ -128,83 +128,35 @@ public sealed class AggregationOracle(OracleRule rule)
 
     private void ComputeGroup(List<OracleSeries> members, SortedDictionary<(long EndMs, string Series), double> result)
     {
-        var totals = new Dictionary<string, ExactSum>();
+        var outputs = Rule.Config.Outputs.Select(text => (Text: text, State: OracleOutput.Create(text))).ToList();
         for (var endMs = Rule.FirstBookedEndMs; endMs <= _closedMs; endMs += Rule.IntervalMs)
         {
             var lastMs = long.MinValue / 2;
-            var windows = new List<OracleWindow>();
+            var windows = new List<(LabelSet Series, OracleWindow Window)>();
             foreach (var series in members)
             {
                 lastMs = Math.Max(lastMs, series.LastTimeMs(Rule.FirstBookedEndMs - Rule.IntervalMs, endMs));
                 if (series.Windows.TryGetValue(endMs, out var window) && window.Times.Count > 0)
                 {
-                    windows.Add(window);
+                    windows.Add((series.Labels, window));
                 }
             }
             if (endMs - lastMs > Rule.StalenessMs)
             {
-                totals.Clear();
+                outputs = [.. outputs.Select(output => (output.Text, OracleOutput.Create(output.Text)))];
                 continue;
             }
-            foreach (var output in Rule.Config.Outputs)
+            foreach (var (text, output) in outputs)
             {
-                if (ValueOf(output, windows, totals) is { } value && endMs >= Rule.FirstShownEndMs)
+                foreach (var (label, value) in output.Close(windows))
                 {
-                    result.Add((endMs, Rule.OutputSeries(members[0].Group, output)), value + 0.0);
+                    if (endMs >= Rule.FirstShownEndMs)
+                    {
+                        var series = Rule.OutputSeries(members[0].Group, text, output.Label, label);
+                        result.Add((endMs, series), value + 0.0);
+                    }
                 }
             }
         }
-    }
-
-    /// <summary>The value of an output, from the windows of the group's series; null where there is none.</summary>
-    private static double? ValueOf(string output, List<OracleWindow> windows, Dictionary<string, ExactSum> totals)
-    {
-        var samples = windows.SelectMany(window => window.Samples).ToList();
-        var rates = windows.Where(window => window.Rate is not null).Select(window => window.Rate!.Value).ToList();
-        return output switch
-        {
-            "total" => Accumulate(output, Sum(windows.Select(window => window.Increase)), totals),
-            "total_prometheus" =>
-                Accumulate(output, Sum(windows.Select(window => window.IncreasePrometheus)), totals),
-            "sum_samples" => Sum(samples.Select(sample => sample.Value)),
-            "rate_sum" => rates.Count == 0 ? null : Sum(rates),
-            "rate_avg" => rates.Count == 0 ? null : Sum(rates) / rates.Count,
-            _ when windows.Count == 0 => null,
-            "increase" => Sum(windows.Select(window => window.Increase)),
-            "increase_prometheus" => Sum(windows.Select(window => window.IncreasePrometheus)),
-            "count_samples" => samples.Count,
-            "count_series" => windows.Count,
-            "min" => windows.SelectMany(window => window.Everything).Min(sample => sample.Value),
-            "max" => samples.Max(sample => sample.Value),
-            "avg" => Sum(samples.Select(sample => sample.Value)) / samples.Count,
-            "last" => samples.Where(sample => sample.TimeMs > 0).OrderBy(sample => sample.TimeMs)
-                .ThenBy(sample => sample.Value).Select(sample => (double?)sample.Value).LastOrDefault(),
-            _ => throw new NotSupportedException($"The oracle does not know the output {output}."),
-        };
-    }
-
-    private static double Sum(IEnumerable<double> values)
-    {
-        var sum = new ExactSum();
-        foreach (var value in values)
-        {
-            sum.Add(value);
-        }
-        return sum.Value;
-    }
-
-    /// <summary>A running total starts again from 0 after it has shown 2^53.</summary>
-    private static double Accumulate(string output, double increase, Dictionary<string, ExactSum> totals)
-    {
-        if (!totals.TryGetValue(output, out var total))
-        {
-            totals.Add(output, total = new ExactSum());
-        }
-        var shown = total.Add(increase).Value;
-        if (!(Math.Abs(shown) < Math.Pow(2, 53)))
-        {
-            totals.Remove(output);
-        }
-        return shown;
     }
 }

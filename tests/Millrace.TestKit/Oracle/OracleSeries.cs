@@ -41,9 +41,11 @@ public sealed class OracleWindow
 }
 
 /// <summary>One series of a rule: its accepted samples by window.</summary>
-public sealed class OracleSeries(LabelSet group)
+public sealed class OracleSeries(LabelSet labels, LabelSet group)
 {
     private static readonly OracleWindow Nothing = new();
+
+    public LabelSet Labels { get; } = labels;
 
     public LabelSet Group { get; } = group;
 

@@ -40,9 +40,22 @@ internal sealed class RandomStream
         ["total", "total_prometheus", "increase", "increase_prometheus", "rate_sum", "rate_avg"];
 
     private static readonly string[] SampleOutputs =
-        ["sum_samples", "count_samples", "count_series", "min", "max", "avg", "last"];
+    [
+        "sum_samples", "count_samples", "count_series", "min", "max", "avg", "last", "sum_samples_total",
+        "unique_samples", "stddev", "stdvar", "histogram_bucket", "sum_last", "first", "range",
+    ];
 
-    private static readonly string[] SumOutputs = ["sum_samples", "count_samples", "avg"];
+    /// <summary>Exact only while a group has few different values, as gauges of this stream have.</summary>
+    private const string Quantiles = "quantiles(0, 0.3, 0.5, 0.99, 1)";
+
+    /// <summary>For groups that do not keep the labels.</summary>
+    private static readonly string[] LabelOutputs =
+        ["distinct(i)", "distinct(none)", "topk(2, i)", "topk(1, i, increase)"];
+
+    private static readonly string[] SumOutputs =
+    [
+        "sum_samples", "sum_samples_total", "count_samples", "avg", "stddev", "stdvar", "histogram_bucket", Quantiles,
+    ];
 
     private readonly Random _random;
     private readonly StreamShape _shape;
@@ -83,6 +96,14 @@ internal sealed class RandomStream
         }
         var isBy = _random.Next(2) == 0;
         string[] grouping = Pick<string[]>([], ["a"], ["b"], ["a", "b"], ["a", "none"]);
+        if (_shape.IsGauge && _random.Next(2) == 0)
+        {
+            outputs.Add(Quantiles);
+        }
+        if (isBy && grouping.Length > 0 && !grouping.Contains("none") && _random.Next(2) == 0)
+        {
+            outputs.AddRange(LabelOutputs);
+        }
         return new AggregationRuleConfig
         {
             Interval = TimeSpan.FromSeconds(intervalSeconds),
@@ -113,7 +134,8 @@ internal sealed class RandomStream
         var records = new List<StreamRecord>();
         var closedMs = StartMs;
         var needsFirstOrLast = Config.Outputs.Any(SumOutputs.Contains);
-        var hasCounters = Config.Outputs.Any(CounterOutputs.Contains);
+        var hasCounters = Config.Outputs.Any(
+            text => CounterOutputs.Contains(text) || text.EndsWith("increase)", StringComparison.Ordinal));
         for (var at = 0; at < _arrivals.Count;)
         {
             var arrivalMs = _arrivals[at].ArrivalMs;

@@ -56,3 +56,20 @@ internal sealed class Avg : SumSamples
         return state.Count > 0;
     }
 }
+
+/// <summary>
+/// <c>sum_last</c>: the sum over the series of the last sample each has in the window, as PromQL's <c>sum</c> of a
+/// gauge.
+/// </summary>
+internal sealed class SumLast : SumColumn
+{
+    public override void AddSeries(ReadOnlySpan<SeriesWindow> series)
+    {
+        foreach (ref readonly var one in series)
+        {
+            ref var state = ref this[one.Group];
+            state.Sum.Add(one.LastValue);
+            state.Count++;
+        }
+    }
+}
