@@ -52,6 +52,8 @@ internal sealed class AggregationRule
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         UsesLastSamples = Array.Exists(Outputs, output => output.UsesLastSamples);
         InputLabels = InputLabelsOf(Outputs);
+        TakesHistograms = !IsArrivalTime
+            && Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
         _inputRelabeling = CompileRelabeling(config.InputRelabelConfigs);
@@ -84,6 +86,9 @@ internal sealed class AggregationRule
 
     /// <summary>The labels of the input that outputs look at.</summary>
     public string[] InputLabels { get; }
+
+    /// <summary>Some output makes something of native histograms; in arrival time none does.</summary>
+    public bool TakesHistograms { get; }
 
     public bool IsArrivalTime => Config.Time == RuleTime.Arrival;
 

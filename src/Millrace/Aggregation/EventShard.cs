@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -25,6 +26,7 @@ internal sealed class EventShard : RuleShard
     private readonly Stack<WindowState> _spare = new();
     private readonly bool _usesSamples;
     private readonly bool _hasSeriesOutputs;
+    private readonly HistogramBook? _histograms; // null where no output takes histograms
     private WindowState? _latest; // the window of the last sample: mostly that of the next one
 
     public EventShard(AggregationRule rule, RuleClock clock)
@@ -32,6 +34,7 @@ internal sealed class EventShard : RuleShard
     {
         _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
         _hasSeriesOutputs = Array.Exists(rule.Outputs, output => !output.UsesSamples);
+        _histograms = rule.TakesHistograms ? new HistogramBook(rule, clock) : null;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
@@ -85,6 +88,25 @@ internal sealed class EventShard : RuleShard
         AddSamples(acceptedIn, scratch, accepted);
     }
 
+    public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
+    {
+        Counters.Histograms++;
+        if (_histograms is null || !HistogramCodec.TryRead(message, 0, out var sample))
+        {
+            Counters.UnusedHistograms++;
+            return;
+        }
+        var window = WindowFor(timeMs, Rule.WindowOf(arrivalMs, Clock.OffsetMs) + 1);
+        if (window is null)
+        {
+            Refuse(timeMs, arrivalMs);
+            return;
+        }
+        var booking = _histograms.Add(
+            window, slot, _series[slot].Group, timeMs, sample, Groups.RowCount, Counters);
+        Counters.Repeats += booking == Booking.New ? 0 : 1;
+    }
+
     public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
     {
         while (ClosedThrough < throughWindow)
@@ -101,6 +123,10 @@ internal sealed class EventShard : RuleShard
             if (state is not null)
             {
                 Sweep(state, scratch, isBooked);
+                if (state.Histograms is not null)
+                {
+                    _histograms!.Sweep(state, isBooked, Groups, Counters);
+                }
             }
             if (isBooked)
             {
@@ -111,6 +137,7 @@ internal sealed class EventShard : RuleShard
             if (state is not null)
             {
                 _open.RemoveAt(0);
+                state.Histograms = null;
                 _spare.Push(state);
                 _latest = null;
             }
@@ -126,6 +153,7 @@ internal sealed class EventShard : RuleShard
         {
             writer.Write(_series[slot]);
         }
+        _histograms?.Write(writer);
         writer.Write(_open.Count);
         foreach (var window in _open)
         {
@@ -141,6 +169,7 @@ internal sealed class EventShard : RuleShard
         {
             _series[slot] = reader.Read<SeriesRow>();
         }
+        _histograms?.Read(reader);
         for (var count = reader.ReadInt32(); count > 0; count--)
         {
             var window = new WindowState(Rule);
@@ -488,8 +517,9 @@ internal sealed class EventShard : RuleShard
             {
                 continue;
             }
-            if (!IsInOpenWindow(slot))
+            if (!IsInOpenWindow(slot) && _histograms?.Remembers(slot, closedMs) != true)
             {
+                _histograms?.Forget(slot);
                 Groups.Leave(series.Group);
                 Series.Remove(slot);
                 series = new SeriesRow { Group = -1 };
@@ -501,7 +531,7 @@ internal sealed class EventShard : RuleShard
     {
         foreach (var window in _open)
         {
-            if (window.Runs[slot].FirstOffset != 0)
+            if (window.Runs[slot].FirstOffset != 0 || window.Histograms?.Runs.ContainsKey(slot) == true)
             {
                 return true;
             }

@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 using Millrace.Model;
@@ -17,6 +18,9 @@ internal sealed class GroupTable
     {
         public long LastMs;
         public int SeriesCount;
+
+        /// <summary>It had histograms: outputs that take them show nothing else.</summary>
+        public bool HasHistograms;
     }
 
     private readonly AggregationRule _rule;
@@ -30,6 +34,8 @@ internal sealed class GroupTable
     private readonly LabeledSeries?[] _labeledSeries;
     private readonly OutputWindow?[] _labeledTotals;
     private readonly LabeledValues _values = new();
+    private readonly HistogramOutput?[] _histogramTotals;
+    private bool _hasHistograms; // some group had one
     private int[] _sorted = [];
     private bool _sortedIsStale = true;
 
@@ -40,6 +46,7 @@ internal sealed class GroupTable
         _outputSeries = new List<OutputSeries?>[rule.Outputs.Length];
         _labeledSeries = new LabeledSeries?[rule.Outputs.Length];
         _labeledTotals = new OutputWindow?[rule.Outputs.Length];
+        _histogramTotals = rule.TakesHistograms ? HistogramWindow.NewOutputs(rule) : [];
         for (var i = 0; i < _totals.Length; i++)
         {
             _totals[i] = new Column<DoubleDouble>();
@@ -111,6 +118,18 @@ internal sealed class GroupTable
         }
     }
 
+    /// <summary>The group had a native histogram at that time.</summary>
+    public void TouchByHistogram(int group, long timeMs)
+    {
+        Touch(group, timeMs);
+        _rows[group].HasHistograms = true;
+        _hasHistograms = true;
+        foreach (var totals in _histogramTotals)
+        {
+            totals?.Reserve(RowCount);
+        }
+    }
+
     /// <summary>
     /// Emits a closed window for every group that is alive at its end, in the order of the groups' keys, and books
     /// the window into the running totals.
@@ -137,6 +156,11 @@ internal sealed class GroupTable
                 if (kind.Label is not null)
                 {
                     EmitLabeled(i, group, window, isEmitted, part, counters);
+                    continue;
+                }
+                if (row.HasHistograms && kind.OfHistograms != HistogramUse.None)
+                {
+                    EmitHistogram(i, group, window, isEmitted, part, counters);
                     continue;
                 }
                 var value = 0.0;
@@ -173,7 +197,7 @@ internal sealed class GroupTable
                 writer.Write(label.Value);
             }
         }
-        WriteLabeledTotals(writer);
+        WriteOwnTotals(writer);
     }
 
     public void Read(SnapshotReader reader)
@@ -203,12 +227,27 @@ internal sealed class GroupTable
             _labeledSeries[i]?.Reserve(RowCount);
             _labeledTotals[i]?.Read(reader, RowCount);
         }
+        _hasHistograms = _rule.TakesHistograms && reader.ReadInt32() != 0;
+        foreach (var totals in _hasHistograms ? _histogramTotals : [])
+        {
+            totals?.Read(reader, RowCount);
+        }
     }
 
-    private void WriteLabeledTotals(SnapshotWriter writer)
+    private void WriteOwnTotals(SnapshotWriter writer)
     {
         foreach (var totals in _labeledTotals)
         {
+            totals?.Write(writer, RowCount);
+        }
+        if (!_rule.TakesHistograms)
+        {
+            return;
+        }
+        writer.Write(_hasHistograms ? 1 : 0);
+        foreach (var totals in _hasHistograms ? _histogramTotals : [])
+        {
+            totals?.Reserve(RowCount);
             totals?.Write(writer, RowCount);
         }
     }
@@ -219,6 +258,7 @@ internal sealed class GroupTable
         {
             output.Clear(group);
         }
+        window?.Histograms?.Clear(group);
     }
 
     /// <summary>vmagent: a running total starts again from 0 after it has shown 2^53.</summary>
@@ -270,12 +310,39 @@ internal sealed class GroupTable
         }
     }
 
-    private static void Add(OutputSeries series, double value, WindowPart part, ShardCounters counters)
+    private void EmitHistogram(
+        int output, int group, WindowState? window, bool isEmitted, WindowPart part, ShardCounters counters)
+    {
+        var shown = window?.Histograms?.Outputs[output]!.TryFind(group);
+        var kind = _rule.Outputs[output];
+        if (kind.IsCumulative)
+        {
+            var total = _histogramTotals[output]!.Of(group);
+            if (shown is not null)
+            {
+                total.Merge(shown);
+            }
+            shown = total;
+        }
+        // What grows from window to window is a counter to who reads it; what a window holds is not.
+        var hint = kind.IsCumulative ? ResetHint.Unknown : ResetHint.Gauge;
+        var isMixed = false;
+        if (shown is null || !isEmitted || HistogramReconciler.Show(shown, hint, out isMixed) is not { } histogram)
+        {
+            return;
+        }
+        counters.UnlikeHistograms += isMixed ? 1 : 0;
+        var series = _outputSeries[output][group] ??= Describe(output, group, "");
+        Add(series, histogram.Count, part, counters, HistogramCodec.Write(histogram));
+    }
+
+    private static void Add(
+        OutputSeries series, double value, WindowPart part, ShardCounters counters, byte[]? histogram = null)
     {
         if (!ReferenceEquals(series, OutputSeries.Dropped))
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0));
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, histogram));
             counters.OutputSamples++;
         }
     }
@@ -291,6 +358,14 @@ internal sealed class GroupTable
         ref var row = ref _rows[group];
         row.LastMs = Never;
         AliveCount--;
+        if (row.HasHistograms)
+        {
+            row.HasHistograms = false;
+            foreach (var totals in _histogramTotals)
+            {
+                totals?.Clear(group);
+            }
+        }
         foreach (var totals in _totals)
         {
             totals[group] = default;

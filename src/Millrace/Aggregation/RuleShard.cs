@@ -67,6 +67,13 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
     public abstract void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch);
 
+    /// <summary>Books a native histogram, as its message.</summary>
+    public virtual void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
+    {
+        Counters.Histograms++;
+        Counters.UnusedHistograms++;
+    }
+
     /// <summary>
     /// Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.
     /// </summary>

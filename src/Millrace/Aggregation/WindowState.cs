@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -6,8 +7,11 @@ namespace Millrace.Aggregation;
 /// <summary>One open window of a shard: a run per series slot, and a row per group for each output.</summary>
 internal sealed class WindowState
 {
+    private readonly AggregationRule _rule;
+
     public WindowState(AggregationRule rule)
     {
+        _rule = rule;
         Outputs = new OutputWindow[rule.Outputs.Length];
         for (var i = 0; i < Outputs.Length; i++)
         {
@@ -26,6 +30,9 @@ internal sealed class WindowState
 
     public OutputWindow[] Outputs { get; }
 
+    /// <summary>Null while no histogram came.</summary>
+    public HistogramWindow? Histograms { get; set; }
+
     /// <summary>The state must be all clear: new, or swept.</summary>
     public WindowState Open(long window, long startMs, int seriesCount, int groupCount)
     {
@@ -42,6 +49,7 @@ internal sealed class WindowState
         {
             output.Reserve(groupCount);
         }
+        Histograms?.Reserve(groupCount);
     }
 
     public void Write(SnapshotWriter writer, int seriesCount, int groupCount)
@@ -57,6 +65,11 @@ internal sealed class WindowState
         {
             output.Write(writer, groupCount);
         }
+        if (_rule.TakesHistograms)
+        {
+            writer.Write(Histograms is null ? 0 : 1);
+            Histograms?.Write(writer, groupCount);
+        }
     }
 
     public void Read(SnapshotReader reader, int seriesCount, int groupCount)
@@ -70,6 +83,11 @@ internal sealed class WindowState
         foreach (var output in Outputs)
         {
             output.Read(reader, groupCount);
+        }
+        if (_rule.TakesHistograms && reader.ReadInt32() != 0)
+        {
+            Histograms = new HistogramWindow(_rule);
+            Histograms.Read(reader, groupCount);
         }
     }
 }

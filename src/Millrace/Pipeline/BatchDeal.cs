@@ -9,6 +9,9 @@ internal struct TaskSample
     public long StartMs;
 }
 
+/// <summary>A native histogram for one rule of one task.</summary>
+internal readonly record struct TaskHistogram(int Task, int Target, int Extra);
+
 /// <summary>A sample, histogram or exemplar for one lane of a destination.</summary>
 internal struct LaneSample
 {
@@ -40,7 +43,13 @@ internal sealed class BatchDeal
     private TaskSample[] _taskSamples = [];
     private LaneSample[] _laneSamples = [];
 
+    private readonly List<TaskHistogram> _histograms = [];
+
     public Ledger.Entry Ledger { get; } = new();
+
+    /// <summary>Of all tasks, in the batch's order.</summary>
+    public ReadOnlySpan<TaskHistogram> Histograms =>
+        System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_histograms);
 
     public ReadOnlySpan<TaskSample> ForTask(int task) =>
         _taskSamples.AsSpan(_taskStarts[task].._taskStarts[task + 1]);
@@ -112,15 +121,34 @@ internal sealed class BatchDeal
                 Ledger.ForwardedOnly++;
             }
         }
-        foreach (ref readonly var extra in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras))
+        _histograms.Clear();
+        var extras = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras);
+        for (var i = 0; i < extras.Length; i++)
         {
-            ref var entry = ref cache.Entry(extra.Series);
-            if (entry.ForwardCount == 0)
+            ref var entry = ref cache.Entry(extras[i].Series);
+            var isAggregated = !extras[i].IsExemplar && TryDealHistogram(batch, entry, i);
+            if (entry.ForwardCount == 0 && !isAggregated)
             {
                 Ledger.DroppedExtras++;
             }
             CountForwards(cache, entry);
         }
+    }
+
+    /// <summary>Gives a histogram to the rules that make something of it; false: there is none.</summary>
+    private bool TryDealHistogram(DecodedBatch batch, in SeriesEntry entry, int extra)
+    {
+        var isTaken = false;
+        for (var t = entry.FirstAggregate; t < entry.FirstAggregate + entry.AggregateCount; t++)
+        {
+            ref var target = ref batch.Cache.Aggregate(t);
+            if (batch.Generation.Rules[target.Rule].TakesHistograms)
+            {
+                _histograms.Add(new TaskHistogram(target.Task, t, extra));
+                isTaken = true;
+            }
+        }
+        return isTaken;
     }
 
     private void CountForwards(SeriesCache cache, in SeriesEntry entry)

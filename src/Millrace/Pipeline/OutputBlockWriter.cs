@@ -66,7 +66,15 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             {
                 continue;
             }
-            V1SeriesWriter.Write(lanes[lane] ??= new ArrayBufferWriter<byte>(), labels, endMs, sample.Value);
+            var target = lanes[lane] ??= new ArrayBufferWriter<byte>();
+            if (sample.Histogram is null)
+            {
+                V1SeriesWriter.Write(target, labels, endMs, sample.Value);
+            }
+            else
+            {
+                V1SeriesWriter.WriteHistogram(target, labels, endMs, sample.Histogram);
+            }
             if (++counts[lane] == config.MaxSamplesPerBlock)
             {
                 blocks.Add(Seal(destination, lane, counts, endMs, lanes[lane]!));
@@ -92,7 +100,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
                 || defect == LabelDefect.MissingMetricName;
             var series = LabelSet.From(labels);
             placement = isWhole && generation.Resolver.TryPlace(destination, series, out var lane, out var sent)
-                ? new Placement(lane, LabelBlock.Encode(sent))
+                // Mostly nothing is relabeled, and the shard's bytes serve.
+                ? new Placement(lane, sent.Equals(series) ? sample.Labels : LabelBlock.Encode(sent))
                 : new Placement(0, null);
             if (_placements.Count >= MaxPlacements)
             {

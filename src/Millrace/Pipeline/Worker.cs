@@ -1,5 +1,6 @@
 using Millrace.Aggregation;
 using Millrace.Memory;
+using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
 
@@ -229,6 +230,10 @@ internal sealed class Worker
                 }
             }
         }
+        if (!item.IsForLanesOnly)
+        {
+            ApplyHistograms(item);
+        }
         var lanes = _engine.Lanes;
         for (var lane = _index; lane < lanes.Length; lane += _workerCount)
         {
@@ -284,6 +289,29 @@ internal sealed class Worker
             _pending.Push(pending);
         }
         _touched.Clear();
+    }
+
+    private void ApplyHistograms(BatchItem item)
+    {
+        var cache = item.Batch.Cache;
+        foreach (ref readonly var histogram in item.Deal.Histograms)
+        {
+            if (histogram.Task % _workerCount != _index)
+            {
+                continue;
+            }
+            var shards = _tasks[histogram.Task] ??= new RuleShard?[_generation.Rules.Length];
+            ref var target = ref cache.Aggregate(histogram.Target);
+            var shard = shards[target.Rule] ?? NewShard(histogram.Task, target.Rule);
+            if (!shard.HoldsSeries(target.SlotHint, target.SeriesKey))
+            {
+                var group = cache.Group(target.Group);
+                target.SlotHint = shard.SlotOf(target.SeriesKey, group.Key, group.Labels, group.InputLabels);
+            }
+            var extra = item.Batch.Extras[histogram.Extra];
+            var timeMs = extra.TimestampMs == IWriteSink.NoTimestamp ? item.ArrivalMs : extra.TimestampMs;
+            shard.AddHistogram(target.SlotHint, timeMs, item.Batch.BytesOf(extra), item.ArrivalMs);
+        }
     }
 
     private PendingSamples Lend(RuleShard shard)

@@ -29,6 +29,12 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long CounterResets { get; private set; }
 
+    public long Histograms { get; private set; }
+
+    public long UnusedHistograms { get; private set; }
+
+    public long UnlikeHistograms { get; private set; }
+
     public long OutputSamples { get; private set; }
 
     /// <summary>Per bucket of <see cref="ShardCounters.LateBoundsMs"/>.</summary>
@@ -99,6 +105,9 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         OutOfOrder += counters.OutOfOrder;
         AmbiguousResets += counters.AmbiguousResets;
         CounterResets += counters.CounterResets;
+        Histograms += counters.Histograms;
+        UnusedHistograms += counters.UnusedHistograms;
+        UnlikeHistograms += counters.UnlikeHistograms;
         OutputSamples += counters.OutputSamples;
         for (var i = 0; i < Late.Length; i++)
         {

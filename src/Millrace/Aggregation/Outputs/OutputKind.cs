@@ -1,5 +1,27 @@
 namespace Millrace.Aggregation.Outputs;
 
+/// <summary>What an output makes of native histograms.</summary>
+internal enum HistogramUse
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>Adds up all samples.</summary>
+    Samples,
+
+    /// <summary>Adds up the last sample of each series.</summary>
+    Last,
+
+    /// <summary>Adds up what the series gained.</summary>
+    Increase,
+
+    /// <summary>The same without first samples.</summary>
+    IncreasePrometheus,
+
+    /// <summary>The same per second.</summary>
+    Rate,
+}
+
 /// <summary>What an output of a rule is: its name, where its state comes from, and when it shows.</summary>
 internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow> NewWindow)
 {
@@ -30,24 +52,36 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
     /// <summary>The label of the input that it looks at; null: none.</summary>
     public string? InputLabel { get; init; }
 
+    public HistogramUse OfHistograms { get; init; }
+
     /// <summary>Those without arguments, by name.</summary>
     public static IReadOnlyList<OutputKind> Plain { get; } =
     [
-        new("total", _ => new Increase()) { IsCounter = true, IsCumulative = true, EmitsWhileAlive = true },
+        new("total", _ => new Increase())
+        {
+            IsCounter = true, IsCumulative = true, EmitsWhileAlive = true, OfHistograms = HistogramUse.Increase,
+        },
         new("total_prometheus", _ => new IncreasePrometheus())
         {
             IsCounter = true, IsCumulative = true, EmitsWhileAlive = true,
+            OfHistograms = HistogramUse.IncreasePrometheus,
         },
-        new("increase", _ => new Increase()) { IsCounter = true },
-        new("increase_prometheus", _ => new IncreasePrometheus()) { IsCounter = true },
-        new("rate_sum", _ => new Rate(average: false)) { IsCounter = true },
+        new("increase", _ => new Increase()) { IsCounter = true, OfHistograms = HistogramUse.Increase },
+        new("increase_prometheus", _ => new IncreasePrometheus())
+        {
+            IsCounter = true, OfHistograms = HistogramUse.IncreasePrometheus,
+        },
+        new("rate_sum", _ => new Rate(average: false)) { IsCounter = true, OfHistograms = HistogramUse.Rate },
         new("rate_avg", _ => new Rate(average: true)) { IsCounter = true },
-        new("sum_samples", _ => new SumSamples()) { UsesSamples = true, EmitsWhileAlive = true },
+        new("sum_samples", _ => new SumSamples())
+        {
+            UsesSamples = true, EmitsWhileAlive = true, OfHistograms = HistogramUse.Samples,
+        },
         new("sum_samples_total", _ => new SumSamples())
         {
-            UsesSamples = true, IsCumulative = true, EmitsWhileAlive = true,
+            UsesSamples = true, IsCumulative = true, EmitsWhileAlive = true, OfHistograms = HistogramUse.Samples,
         },
-        new("sum_last", _ => new SumLast()) { UsesLastSamples = true },
+        new("sum_last", _ => new SumLast()) { UsesLastSamples = true, OfHistograms = HistogramUse.Last },
         new("count_samples", _ => new CountSamples()) { UsesSamples = true },
         new("count_series", _ => new CountSeries()),
         new("unique_samples", _ => new UniqueSamples()) { UsesSamples = true },
