@@ -18,9 +18,22 @@ internal sealed class GroupTable
     {
         public long LastMs;
         public int SeriesCount;
+        public RowMarks Marks; // an int: padding would make snapshots of equal states differ
+    }
+
+    [Flags]
+    private enum RowMarks
+    {
+        None,
+
+        /// <summary>Alive, and not emitted since.</summary>
+        IsNew = 1,
+
+        /// <summary>Takes the series for which there is no group any more.</summary>
+        IsOverflow = 2,
 
         /// <summary>It had histograms: outputs that take them show nothing else.</summary>
-        public bool HasHistograms;
+        HasHistograms = 4,
     }
 
     private readonly AggregationRule _rule;
@@ -64,15 +77,20 @@ internal sealed class GroupTable
 
     public int AliveCount { get; private set; }
 
+    public int OverflowCount { get; private set; }
+
+    public int Find(UInt128 key) => _keys.Find(key);
+
     /// <summary>The group of a new series; it counts as one of the group's series until <see cref="Leave"/>.</summary>
-    public int Join(UInt128 key, LabelSet labels)
+    public int Join(UInt128 key, LabelSet labels, bool isOverflow = false)
     {
         var group = _keys.Find(key);
         if (group < 0)
         {
             group = _keys.Add(key);
             _rows.EnsureCapacity(RowCount);
-            _rows[group] = new Row { LastMs = Never };
+            _rows[group] = new Row { LastMs = Never, Marks = isOverflow ? RowMarks.IsOverflow : RowMarks.None };
+            OverflowCount += isOverflow ? 1 : 0;
             while (_labels.Count < RowCount)
             {
                 _labels.Add(null);
@@ -111,6 +129,7 @@ internal sealed class GroupTable
         if (row.LastMs == Never)
         {
             AliveCount++;
+            row.Marks |= RowMarks.IsNew;
         }
         if (timeMs > row.LastMs)
         {
@@ -122,7 +141,7 @@ internal sealed class GroupTable
     public void TouchByHistogram(int group, long timeMs)
     {
         Touch(group, timeMs);
-        _rows[group].HasHistograms = true;
+        _rows[group].Marks |= RowMarks.HasHistograms;
         _hasHistograms = true;
         foreach (var totals in _histogramTotals)
         {
@@ -158,7 +177,7 @@ internal sealed class GroupTable
                     EmitLabeled(i, group, window, isEmitted, part, counters);
                     continue;
                 }
-                if (row.HasHistograms && kind.OfHistograms != HistogramUse.None)
+                if ((row.Marks & RowMarks.HasHistograms) != 0 && kind.OfHistograms != HistogramUse.None)
                 {
                     EmitHistogram(i, group, window, isEmitted, part, counters);
                     continue;
@@ -171,9 +190,14 @@ internal sealed class GroupTable
                 }
                 if (isEmitted && (hasValue || kind.EmitsWhileAlive))
                 {
+                    if (InjectsZero(i, group))
+                    {
+                        Emit(i, group, 0, part, counters, beforeMs: _rule.IntervalMs);
+                    }
                     Emit(i, group, hasValue || kind.IsCumulative ? value : 0, part, counters);
                 }
             }
+            row.Marks &= ~RowMarks.IsNew;
             Clear(window, group);
         }
     }
@@ -221,6 +245,7 @@ internal sealed class GroupTable
                 labels.Add(new Label(reader.ReadString(), reader.ReadString()));
             }
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
+            OverflowCount += count >= 0 && (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         }
         for (var i = 0; i < _totals.Length; i++)
         {
@@ -276,9 +301,10 @@ internal sealed class GroupTable
         return shown;
     }
 
-    private void Emit(int output, int group, double value, WindowPart part, ShardCounters counters)
+    private void Emit(
+        int output, int group, double value, WindowPart part, ShardCounters counters, long beforeMs = 0)
     {
-        Add(_outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters);
+        Add(_outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters, beforeMs);
     }
 
     /// <summary>An output that shows several series of a group; running ones have this window in them.</summary>
@@ -298,6 +324,7 @@ internal sealed class GroupTable
         {
             return;
         }
+        var injectsZero = InjectsZero(output, group);
         _values.Clear();
         shown.CopyValues(group, _values);
         var series = _labeledSeries[output]!.Begin(group, _values.Count);
@@ -306,9 +333,17 @@ internal sealed class GroupTable
             var (label, value) = _values[i];
             var one = series.Find(i, label) ?? Describe(output, group, label);
             series.Set(i, label, one);
+            if (injectsZero)
+            {
+                Add(one, 0, part, counters, beforeMs: _rule.IntervalMs);
+            }
             Add(one, value, part, counters);
         }
     }
+
+    private bool InjectsZero(int output, int group) =>
+        _rule.Config.ZeroInjection && _rule.Outputs[output].IsCumulative
+        && (_rows[group].Marks & RowMarks.IsNew) != 0;
 
     private void EmitHistogram(
         int output, int group, WindowState? window, bool isEmitted, WindowPart part, ShardCounters counters)
@@ -333,16 +368,17 @@ internal sealed class GroupTable
         }
         counters.UnlikeHistograms += isMixed ? 1 : 0;
         var series = _outputSeries[output][group] ??= Describe(output, group, "");
-        Add(series, histogram.Count, part, counters, HistogramCodec.Write(histogram));
+        Add(series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
     }
 
     private static void Add(
-        OutputSeries series, double value, WindowPart part, ShardCounters counters, byte[]? histogram = null)
+        OutputSeries series, double value, WindowPart part, ShardCounters counters, long beforeMs = 0,
+        byte[]? histogram = null)
     {
         if (!ReferenceEquals(series, OutputSeries.Dropped))
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, histogram));
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram));
             counters.OutputSamples++;
         }
     }
@@ -358,9 +394,9 @@ internal sealed class GroupTable
         ref var row = ref _rows[group];
         row.LastMs = Never;
         AliveCount--;
-        if (row.HasHistograms)
+        if ((row.Marks & RowMarks.HasHistograms) != 0)
         {
-            row.HasHistograms = false;
+            row.Marks &= ~RowMarks.HasHistograms;
             foreach (var totals in _histogramTotals)
             {
                 totals?.Clear(group);
@@ -384,6 +420,7 @@ internal sealed class GroupTable
     {
         _keys.Remove(group);
         _labels[group] = null;
+        OverflowCount -= (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         foreach (var series in _outputSeries)
         {
             series[group] = null;

@@ -21,11 +21,18 @@ internal sealed class ShardScratch
     public readonly double[] Values = new double[PendingSamples.Capacity];
     public readonly long[] TimesMs = new long[PendingSamples.Capacity];
     public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
+
+    /// <summary>The samples of one series, each a run of its own; null until a rule remembers samples.</summary>
+    public SideRun[]? Samples;
 }
 
-/// <summary>One output sample of a closed window. Labels are a label block of remote write 1.0.</summary>
+/// <summary>
+/// One output sample of a closed window. Labels are a label block of remote write 1.0. It stands at the window's end,
+/// or, an injected zero, some time before.
+/// </summary>
 /// <param name="Histogram">A Histogram message without a timestamp; null: the sample is a number.</param>
-internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value, byte[]? Histogram = null);
+internal readonly record struct OutputSample(
+    UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null);
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
 internal sealed class WindowPart(long endMs)
@@ -50,6 +57,19 @@ internal sealed class ShardCounters
     public long Repeats;
     public long OutOfOrder;
     public long AmbiguousResets;
+
+    /// <summary>Late samples that were booked into the oldest open window.</summary>
+    public long Carried;
+
+    /// <summary>Increases across a gap of which a part was cut off.</summary>
+    public long CappedGaps;
+
+    /// <summary>Samples beyond the bounds of <see cref="RememberedSamples"/>.</summary>
+    public long NotRemembered;
+
+    /// <summary>Series that came to an overflow group, and samples without a series' state.</summary>
+    public long OverflowSeries;
+    public long OverflowSamples;
     public long CounterResets;
     public long OutputSamples;
     public long Histograms;

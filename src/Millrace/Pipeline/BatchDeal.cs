@@ -9,9 +9,6 @@ internal struct TaskSample
     public long StartMs;
 }
 
-/// <summary>A native histogram for one rule of one task.</summary>
-internal readonly record struct TaskHistogram(int Task, int Target, int Extra);
-
 /// <summary>A sample, histogram or exemplar for one lane of a destination.</summary>
 internal struct LaneSample
 {
@@ -33,7 +30,7 @@ internal struct LaneSample
 /// by
 /// the thread that decoded, outside any lock; a function of the batch and of the record's arrival time alone.
 /// </summary>
-internal sealed class BatchDeal
+internal sealed partial class BatchDeal
 {
     private const int Dropped = -1;
 
@@ -43,13 +40,7 @@ internal sealed class BatchDeal
     private TaskSample[] _taskSamples = [];
     private LaneSample[] _laneSamples = [];
 
-    private readonly List<TaskHistogram> _histograms = [];
-
     public Ledger.Entry Ledger { get; } = new();
-
-    /// <summary>Of all tasks, in the batch's order.</summary>
-    public ReadOnlySpan<TaskHistogram> Histograms =>
-        System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_histograms);
 
     public ReadOnlySpan<TaskSample> ForTask(int task) =>
         _taskSamples.AsSpan(_taskStarts[task].._taskStarts[task + 1]);
@@ -71,12 +62,24 @@ internal sealed class BatchDeal
         {
             _fates = new int[batch.Count];
         }
+        var retiring = batch.Generation.Retiring.Count > 0 ? batch.Cache.Retiring : null;
         Count(batch, arrivalMs);
+        DealHistograms(batch, retiring, arrivalMs);
+        if (retiring is not null)
+        {
+            CountRetiring(batch, retiring, arrivalMs);
+        }
         SumUp(_taskStarts);
         SumUp(_laneStarts);
         EnsureSize(ref _taskSamples, _taskStarts[^1]);
         EnsureSize(ref _laneSamples, _laneStarts[^1]);
         Scatter(batch);
+        if (retiring is not null)
+        {
+            ScatterRetiring(batch, retiring, arrivalMs);
+        }
+        ShiftBack(_taskStarts);
+        ShiftBack(_laneStarts);
     }
 
     /// <summary>Decides each sample's fate and counts what each task and lane gets, one place further on.</summary>
@@ -121,34 +124,15 @@ internal sealed class BatchDeal
                 Ledger.ForwardedOnly++;
             }
         }
-        _histograms.Clear();
-        var extras = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras);
-        for (var i = 0; i < extras.Length; i++)
+        foreach (ref readonly var extra in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras))
         {
-            ref var entry = ref cache.Entry(extras[i].Series);
-            var isAggregated = !extras[i].IsExemplar && TryDealHistogram(batch, entry, i);
-            if (entry.ForwardCount == 0 && !isAggregated)
+            ref var entry = ref cache.Entry(extra.Series);
+            if (entry.ForwardCount == 0)
             {
                 Ledger.DroppedExtras++;
             }
             CountForwards(cache, entry);
         }
-    }
-
-    /// <summary>Gives a histogram to the rules that make something of it; false: there is none.</summary>
-    private bool TryDealHistogram(DecodedBatch batch, in SeriesEntry entry, int extra)
-    {
-        var isTaken = false;
-        for (var t = entry.FirstAggregate; t < entry.FirstAggregate + entry.AggregateCount; t++)
-        {
-            ref var target = ref batch.Cache.Aggregate(t);
-            if (batch.Generation.Rules[target.Rule].TakesHistograms)
-            {
-                _histograms.Add(new TaskHistogram(target.Task, t, extra));
-                isTaken = true;
-            }
-        }
-        return isTaken;
     }
 
     private void CountForwards(SeriesCache cache, in SeriesEntry entry)
@@ -203,8 +187,6 @@ internal sealed class BatchDeal
         {
             ScatterExtra(cache, extras[nextExtra], nextExtra++);
         }
-        ShiftBack(_taskStarts);
-        ShiftBack(_laneStarts);
     }
 
     private void ScatterExtra(SeriesCache cache, in BatchExtra extra, int index)

@@ -187,7 +187,7 @@ internal sealed class Emitter
     {
         for (var i = 0; i < item.Closes.Count; i++)
         {
-            var rule = item.Generation.Rules[item.Closes[i].Rule];
+            var rule = item.Generation.RulesInForce[item.Closes[i].Rule];
             foreach (var (endMs, samples) in Windows(item.Parts[i]))
             {
                 if (IsEmitted(rule.Key, endMs))
@@ -279,7 +279,7 @@ internal sealed class Emitter
                     End = new LogPosition(lsn, i),
                     Bytes = block.Bytes,
                     SampleCount = block.SampleCount,
-                    MinTimestampMs = block.TimestampMs,
+                    MinTimestampMs = block.MinTimestampMs,
                     MaxTimestampMs = block.TimestampMs,
                     SealedAtMs = nowMs,
                 },

@@ -36,9 +36,12 @@ internal struct SeriesEntry
 internal struct AggregateTarget
 {
     public UInt128 SeriesKey;
-    public int Task;
-    public int Rule;
+    public ushort Task;
+    public ushort Rule;
     public int Group;
+
+    /// <summary>See <see cref="Aggregation.RuleSeries"/>.</summary>
+    public uint Target;
 
     /// <summary>
     /// The slot in the shard, as it was last time. Written by the task's worker alone, always checked.
@@ -74,7 +77,7 @@ internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels, string[]? Inp
 ///
 /// Any number of threads look up; adding takes the lock. What a reader finds through the table was written before.
 /// </summary>
-internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
+internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetiring = false) : ISeriesLabels
 {
     private const int NotFound = -1;
 
@@ -101,6 +104,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
 
     /// <summary>The bound is reached: the owner starts a new, empty cache.</summary>
     public bool IsFull => Count >= maxSeries;
+
+    /// <summary>What rules of configurations before still take; null when none did as the cache began.</summary>
+    public RetiringTargets? Retiring { get; } = hasRetiring ? new RetiringTargets() : null;
 
     public long LabelBytes => _labels.SizeBytes;
 
@@ -203,11 +209,16 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = series.Key,
-                Task = task,
-                Rule = rule,
+                Task = checked((ushort)task),
+                Rule = checked((ushort)rule),
+                Target = series.Target,
                 Group = GroupNumber(rule, series),
                 SlotHint = NotFound,
             };
+        }
+        if (Retiring is not null)
+        {
+            AddRetiring(id, resolved.Retiring ?? []);
         }
         _forwards.EnsureCapacity(_forwardCount + resolved.Forwards.Count);
         byte[]? lastLabels = null;
@@ -224,6 +235,23 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
                 Lane = lane,
                 LabelsAddress = address,
                 LabelsLength = labels.Length,
+            };
+        }
+    }
+
+    private void AddRetiring(int id, IReadOnlyList<RetiringSeries> retiring)
+    {
+        Retiring!.Add(id, _aggregateCount, retiring);
+        _aggregates.EnsureCapacity(_aggregateCount + retiring.Count);
+        foreach (var (rule, task, series, _) in retiring)
+        {
+            _aggregates[_aggregateCount++] = new AggregateTarget
+            {
+                SeriesKey = series.Key,
+                Task = checked((ushort)task),
+                Rule = checked((ushort)rule),
+                Group = GroupNumber(rule, series),
+                SlotHint = NotFound,
             };
         }
     }

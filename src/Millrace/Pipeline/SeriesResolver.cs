@@ -14,7 +14,11 @@ internal readonly record struct ResolvedSeries(
     SeriesFate Fate,
     int Route,
     List<(int Rule, int Task, RuleSeries Series)> Aggregates,
-    List<(int Lane, byte[] Labels)> Forwards);
+    List<(int Lane, byte[] Labels)> Forwards)
+{
+    /// <summary>Taken by rules that a reload has removed or replaced; null: there are none.</summary>
+    public IReadOnlyList<RetiringSeries>? Retiring { get; init; }
+}
 
 /// <summary>
 /// The slow path of a sample, once per series: global relabeling, route, the rules that take it, the lanes that carry
@@ -138,8 +142,7 @@ internal sealed class SeriesResolver
             isMatched |= verdict != RuleVerdict.NoMatch;
             if (verdict == RuleVerdict.Taken)
             {
-                // The task of a rule's series is that of its group: every rule is finished in one task.
-                var task = (int)(ulong)(taken.GroupKey % (UInt128)_config.Aggregation.TaskCount);
+                var task = _rules[rule].TaskOf(taken, _config.Aggregation.TaskCount);
                 resolved.Aggregates.Add((rule, task, taken));
             }
         }

@@ -5,6 +5,9 @@ using Millrace.Model;
 
 namespace Millrace.TestKit.Oracle;
 
+/// <summary>What a series of a group has in a window.</summary>
+public readonly record struct OracleMember(LabelSet Series, OracleWindow Window);
+
 /// <summary>
 /// One output of one group by its definition: the values of a window from the samples of its series, and what it
 /// carries from window to window. A group that dies begins with a new one.
@@ -31,45 +34,66 @@ public sealed class OracleOutput
     /// <summary>The label that tells its series apart; null: there is one.</summary>
     public string? Label { get; }
 
+    /// <summary>It shows what came to be over all windows.</summary>
+    public bool IsCumulative =>
+        _name is "total" or "total_prometheus" or "sum_samples_total" or "histogram_bucket";
+
     public static OracleOutput Create(string text)
     {
         var parts = text.TrimEnd(')').Split('(', ',');
         return new OracleOutput(parts[0], [.. parts[1..].Select(part => part.Trim())]);
     }
 
-    /// <summary>The next window that closes, with its series that have samples.</summary>
-    public List<(string Label, double Value)> Close(List<(LabelSet Series, OracleWindow Window)> windows)
+    /// <summary>The next window that closes.</summary>
+    /// <param name="windows">The series with samples in it.</param>
+    /// <param name="others">Those for which something is booked from elsewhere.</param>
+    public List<(string Label, double Value)> Close(List<OracleMember> windows, List<OracleMember> others)
     {
         var values = windows.SelectMany(one => one.Window.Samples).Select(sample => sample.Value).ToList();
+        var everything = windows.SelectMany(one => one.Window.Everything).Select(sample => sample.Value).ToList();
+        var carried = windows.Concat(others).SelectMany(one => one.Window.Carried).Select(one => one.Value).ToList();
         return _name switch
         {
-            "histogram_bucket" => Buckets(values),
-            _ when Label is not null && windows.Count == 0 => [],
-            "quantiles" => Quantiles(values, windows.SelectMany(one => one.Window.Everything).Min(one => one.Value)),
-            "topk" => Top(windows),
-            _ => Single(windows.Select(one => one.Window).ToList(), values, windows) is { } value
+            "histogram_bucket" => Buckets([.. values, .. carried]),
+            "quantiles" when windows.Count > 0 => Quantiles(values, everything.Min()),
+            "topk" => Top(windows, others),
+            _ when Label is not null => [],
+            _ => (Counter(windows, others) ?? OfSamples(windows, values, carried, everything)) is { } value
                 ? [("", value)] : [],
         };
     }
 
-    private double? Single(
-        List<OracleWindow> windows, List<double> values, List<(LabelSet Series, OracleWindow Window)> series)
+    /// <summary>Null also for outputs that are no counters.</summary>
+    private double? Counter(List<OracleMember> windows, List<OracleMember> others)
     {
-        var samples = windows.SelectMany(window => window.Samples).ToList();
-        var everything = windows.SelectMany(window => window.Everything).Select(sample => sample.Value).ToList();
-        var rates = windows.Where(window => window.Rate is not null).Select(window => window.Rate!.Value).ToList();
+        var gains = windows.Concat(others).SelectMany(one => one.Window.Gains).ToList();
+        var increase = Sum([.. windows.Select(one => one.Window.Increase), .. gains]);
+        var prometheus = Sum([.. windows.Select(one => one.Window.IncreasePrometheus), .. gains]);
+        List<double> rates = [.. windows.Select(one => one.Window.Rate).OfType<double>()];
+        var hasAny = windows.Count + gains.Count > 0;
         return _name switch
         {
-            "total" => Accumulate(Sum(windows.Select(window => window.Increase))),
-            "total_prometheus" => Accumulate(Sum(windows.Select(window => window.IncreasePrometheus))),
-            "sum_samples_total" => Accumulate(Sum(values)),
-            "sum_samples" => Sum(values),
-            "rate_sum" => rates.Count == 0 ? null : Sum(rates),
-            "rate_avg" => rates.Count == 0 ? null : Sum(rates) / rates.Count,
+            "total" => Accumulate(increase),
+            "total_prometheus" => Accumulate(prometheus),
+            "increase" when hasAny => increase,
+            "increase_prometheus" when hasAny => prometheus,
+            "rate_sum" when rates.Count > 0 => Sum(rates),
+            "rate_avg" when rates.Count > 0 => Sum(rates) / rates.Count,
+            _ => null,
+        };
+    }
+
+    private double? OfSamples(
+        List<OracleMember> windows, List<double> values, List<double> carried, List<double> everything)
+    {
+        var samples = windows.SelectMany(one => one.Window.Samples).Where(sample => sample.TimeMs > 0).ToList();
+        return _name switch
+        {
+            "total" or "total_prometheus" or "increase" or "increase_prometheus" or "rate_sum" or "rate_avg" => null,
+            "sum_samples_total" => Accumulate(Sum([.. values, .. carried])),
+            "sum_samples" => Sum([.. values, .. carried]),
+            "count_samples" => values.Count + carried.Count is var count && count > 0 ? count : null,
             _ when windows.Count == 0 => null,
-            "increase" => Sum(windows.Select(window => window.Increase)),
-            "increase_prometheus" => Sum(windows.Select(window => window.IncreasePrometheus)),
-            "count_samples" => values.Count,
             "count_series" => windows.Count,
             "unique_samples" => everything.Select(value => value + 0.0).Distinct().Count(),
             "min" => everything.Min(),
@@ -78,13 +102,13 @@ public sealed class OracleOutput
             "avg" => Sum(values) / values.Count,
             "stdvar" => Variance(values),
             "stddev" => Math.Sqrt(Variance(values)),
-            "sum_last" => Sum(windows.Select(window => window.Samples[^1].Value)),
-            "first" => samples.Where(sample => sample.TimeMs > 0).OrderBy(sample => sample.TimeMs)
-                .ThenByDescending(sample => sample.Value).Select(sample => (double?)sample.Value).FirstOrDefault(),
-            "last" => samples.Where(sample => sample.TimeMs > 0).OrderBy(sample => sample.TimeMs)
-                .ThenBy(sample => sample.Value).Select(sample => (double?)sample.Value).LastOrDefault(),
-            "distinct" => series.Select(one => one.Series[_arguments[0]]).Where(value => value.Length > 0).Distinct()
-                .Count(),
+            "sum_last" => Sum(windows.Select(one => one.Window.Samples[^1].Value)),
+            "first" => samples.OrderBy(sample => sample.TimeMs).ThenByDescending(sample => sample.Value)
+                .Select(sample => (double?)sample.Value).FirstOrDefault(),
+            "last" => samples.OrderBy(sample => sample.TimeMs).ThenBy(sample => sample.Value)
+                .Select(sample => (double?)sample.Value).LastOrDefault(),
+            "distinct" => windows.Select(one => one.Series[_arguments[0]]).Where(value => value.Length > 0)
+                .Distinct().Count(),
             _ => throw new NotSupportedException($"The oracle does not know the output {_name}."),
         };
     }
@@ -131,14 +155,16 @@ public sealed class OracleOutput
         return (bucket < 0 ? "0" : Bound(bucket)) + "..." + (bucket == 27 * 18 ? "+Inf" : Bound(bucket + 1));
     }
 
-    private List<(string, double)> Top(List<(LabelSet Series, OracleWindow Window)> windows)
+    private List<(string, double)> Top(List<OracleMember> windows, List<OracleMember> others)
     {
-        var ofIncrease = _arguments.Length > 2;
+        var summands = _arguments.Length > 2
+            ? windows.Select(one => (one.Series, one.Window.Increase)).Concat(windows.Concat(others).SelectMany(
+                one => one.Window.Gains.Select(gain => (one.Series, gain)))).ToList()
+            : windows.Select(one => (one.Series, one.Window.Samples[^1].Value)).ToList();
         return
         [
-            .. windows.GroupBy(one => one.Series[_arguments[1]]).Where(group => group.Key.Length > 0)
-                .Select(group => (group.Key, Value: Sum(group.Select(
-                    one => ofIncrease ? one.Window.Increase : one.Window.Samples[^1].Value))))
+            .. summands.GroupBy(one => one.Item1[_arguments[1]], one => one.Item2).Where(group => group.Key.Length > 0)
+                .Select(group => (group.Key, Value: Sum(group)))
                 .OrderByDescending(one => one.Value).ThenBy(one => one.Key, StringComparer.Ordinal)
                 .Take(int.Parse(_arguments[0], CultureInfo.InvariantCulture)),
         ];

@@ -133,7 +133,7 @@ internal sealed class HistogramBook(AggregationRule rule, RuleClock clock)
                 continue;
             }
             sum.Merge(_increase);
-            if (use == HistogramUse.Increase && !hasBase && CountsFirstSample(window, firstMs, first))
+            if (use == HistogramUse.Increase && !hasBase && CountsFirstSample(firstMs, first))
             {
                 sum.TryAdd(first, isAdded: true);
             }
@@ -159,11 +159,12 @@ internal sealed class HistogramBook(AggregationRule rule, RuleClock clock)
         return isWhole;
     }
 
-    private bool CountsFirstSample(WindowState window, long firstMs, NativeHistogram first) =>
+    private bool CountsFirstSample(long firstMs, NativeHistogram first) =>
         rule.Config.FirstSample switch
         {
             FirstSample.Zero => false,
             FirstSample.Count => firstMs >= clock.StartMs + rule.IgnoreFirstSampleMs,
-            _ => first.StartMs > window.StartMs,
+            _ => first.StartMs >= clock.StartMs && first.StartMs <= firstMs
+                && firstMs - first.StartMs <= rule.CounterMemoryMs,
         };
 }

@@ -43,6 +43,9 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
     /// <summary>Shows at each close until the group is stale, not only with samples in the window.</summary>
     public bool EmitsWhileAlive { get; init; }
 
+    /// <summary>Adds what samples bring, so that it may be booked into another window: <c>late: carry</c>.</summary>
+    public bool CarriesLate { get; init; }
+
     /// <summary>The label that tells apart its series of a group; null: it shows one.</summary>
     public string? Label { get; init; }
 
@@ -75,14 +78,15 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
         new("rate_avg", _ => new Rate(average: true)) { IsCounter = true },
         new("sum_samples", _ => new SumSamples())
         {
-            UsesSamples = true, EmitsWhileAlive = true, OfHistograms = HistogramUse.Samples,
+            UsesSamples = true, EmitsWhileAlive = true, CarriesLate = true, OfHistograms = HistogramUse.Samples,
         },
         new("sum_samples_total", _ => new SumSamples())
         {
-            UsesSamples = true, IsCumulative = true, EmitsWhileAlive = true, OfHistograms = HistogramUse.Samples,
+            UsesSamples = true, IsCumulative = true, EmitsWhileAlive = true, CarriesLate = true,
+            OfHistograms = HistogramUse.Samples,
         },
         new("sum_last", _ => new SumLast()) { UsesLastSamples = true, OfHistograms = HistogramUse.Last },
-        new("count_samples", _ => new CountSamples()) { UsesSamples = true },
+        new("count_samples", _ => new CountSamples()) { UsesSamples = true, CarriesLate = true },
         new("count_series", _ => new CountSeries()),
         new("unique_samples", _ => new UniqueSamples()) { UsesSamples = true },
         new("min", _ => new Min()) { UsesSamples = true },
@@ -95,7 +99,7 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
         new("last", setting => new Last(setting.IsArrivalTime)) { UsesSamples = true },
         new("histogram_bucket", _ => new HistogramBucket())
         {
-            UsesSamples = true, IsCumulative = true, EmitsWhileAlive = true, Label = "vmrange",
+            UsesSamples = true, IsCumulative = true, EmitsWhileAlive = true, CarriesLate = true, Label = "vmrange",
         },
     ];
 

@@ -248,7 +248,7 @@ public sealed class HistogramShardTests
         {
             var series = LabelSet.Of(("__name__", "h"), ("a", "1"), ("pod", pod));
             Shard.Rule.TryTake(series, _builder, out var taken);
-            var slot = Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Labels);
+            var slot = Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group);
             var hinted = new NativeHistogram
             {
                 Schema = sample.Schema,
