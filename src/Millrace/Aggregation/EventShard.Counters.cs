@@ -27,6 +27,7 @@ internal sealed partial class EventShard
             FirstValue = first.FirstValue,
             LastValue = last.LastValue,
             Labels = LabelsOf(slot),
+            IsGone = window.StaleMarkers?.IsGone(slot, last.LastOffset) == true,
         };
         if (Rule.HasCounters && !series.IsShared)
         {

@@ -52,6 +52,10 @@ internal sealed partial class EventShard : RuleShard
             {
                 // A stale marker ends presence, which is judged by samples alone, and never the counter's chain.
                 Counters.NotANumber++;
+                if (Rule.UsesLastSamples && StaleMarkers.IsMarker(value))
+                {
+                    MarkGone(samples.Slots[i], timeMs, ahead);
+                }
                 continue;
             }
             var window = WindowFor(timeMs, ahead);
@@ -97,6 +101,10 @@ internal sealed partial class EventShard : RuleShard
         if (_histograms is null || _series[slot].IsShared || !HistogramCodec.TryRead(message, 0, out var sample))
         {
             Counters.UnusedHistograms++;
+            if (Rule.UsesLastSamples && HistogramCodec.IsStaleMarker(message))
+            {
+                MarkGone(slot, timeMs, WindowOf(arrivalMs) + 1);
+            }
             return;
         }
         if (WindowFor(timeMs, WindowOf(arrivalMs) + 1) is not { } window)
@@ -148,6 +156,7 @@ internal sealed partial class EventShard : RuleShard
             {
                 _open.RemoveAt(0);
                 state.Histograms = null;
+                state.StaleMarkers?.Clear();
                 _spare.Push(state);
                 _latest = null;
             }
@@ -243,6 +252,15 @@ internal sealed partial class EventShard : RuleShard
     }
 
     private long WindowOf(long timeMs) => Rule.WindowOf(timeMs, Clock.OffsetMs);
+
+    /// <summary>The series is not there any more, as far as its window goes.</summary>
+    private void MarkGone(int slot, long timeMs, long ahead)
+    {
+        if (!_series[slot].IsShared && WindowFor(timeMs, ahead) is { } window)
+        {
+            window.StaleMarkers!.Add(slot, (int)(timeMs - window.StartMs));
+        }
+    }
 
     /// <summary>The open window of a time; null when it is closed or too far ahead.</summary>
     private WindowState? WindowFor(long timeMs, long ahead)
@@ -647,7 +665,8 @@ internal sealed partial class EventShard : RuleShard
     {
         foreach (var window in _open)
         {
-            if (window.Runs[slot].FirstOffset != 0 || window.Histograms?.Runs.ContainsKey(slot) == true)
+            if (window.Runs[slot].FirstOffset != 0 || window.Histograms?.Runs.ContainsKey(slot) == true
+                || window.StaleMarkers?.Has(slot) == true)
             {
                 return true;
             }

@@ -19,6 +19,7 @@ internal sealed class WindowState
         }
         SideRuns = new SideRuns(rule.Config.Resets);
         Remembered = rule.Config.RemembersSamples ? new RememberedSamples() : null;
+        StaleMarkers = rule.UsesLastSamples ? new StaleMarkers() : null;
     }
 
     public long Window { get; private set; }
@@ -32,6 +33,9 @@ internal sealed class WindowState
 
     /// <summary>Only with <c>dedup: exact</c>.</summary>
     public RememberedSamples? Remembered { get; }
+
+    /// <summary>Only where an output asks which series are there at the window's end.</summary>
+    public StaleMarkers? StaleMarkers { get; }
 
     public OutputWindow[] Outputs { get; }
 
@@ -67,6 +71,7 @@ internal sealed class WindowState
         }
         SideRuns.Write(writer);
         Remembered?.Write(writer);
+        StaleMarkers?.Write(writer);
         foreach (var output in Outputs)
         {
             output.Write(writer, groupCount);
@@ -87,6 +92,7 @@ internal sealed class WindowState
         }
         SideRuns.Read(reader);
         Remembered?.Read(reader);
+        StaleMarkers?.Read(reader);
         foreach (var output in Outputs)
         {
             output.Read(reader, groupCount);

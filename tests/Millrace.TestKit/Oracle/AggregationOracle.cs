@@ -59,6 +59,12 @@ public sealed class AggregationOracle(OracleRule rule)
         if (double.IsNaN(value))
         {
             NotANumber++;
+            var isMarker = BitConverter.DoubleToUInt64Bits(value) == 0x7FF0000000000002;
+            if (isMarker && endMs > _closedMs && endMs <= Rule.EndOf(arrivalMs) + Rule.IntervalMs)
+            {
+                var window = SeriesOf(labels).Open(endMs);
+                window.StaleMs = Math.Max(window.StaleMs, timeMs);
+            }
         }
         else if (endMs <= _closedMs)
         {

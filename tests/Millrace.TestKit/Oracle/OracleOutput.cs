@@ -102,7 +102,8 @@ public sealed class OracleOutput
             "avg" => Sum(values) / values.Count,
             "stdvar" => Variance(values),
             "stddev" => Math.Sqrt(Variance(values)),
-            "sum_last" => Sum(windows.Select(one => one.Window.Samples[^1].Value)),
+            "sum_last" => windows.Exists(one => one.Window.IsThere)
+                ? Sum(windows.Where(one => one.Window.IsThere).Select(one => one.Window.Samples[^1].Value)) : null,
             "first" => samples.OrderBy(sample => sample.TimeMs).ThenByDescending(sample => sample.Value)
                 .Select(sample => (double?)sample.Value).FirstOrDefault(),
             "last" => samples.OrderBy(sample => sample.TimeMs).ThenBy(sample => sample.Value)
@@ -160,7 +161,8 @@ public sealed class OracleOutput
         var summands = _arguments.Length > 2
             ? windows.Select(one => (one.Series, one.Window.Increase)).Concat(windows.Concat(others).SelectMany(
                 one => one.Window.Gains.Select(gain => (one.Series, gain)))).ToList()
-            : windows.Select(one => (one.Series, one.Window.Samples[^1].Value)).ToList();
+            : windows.Where(one => one.Window.IsThere)
+                .Select(one => (one.Series, one.Window.Samples[^1].Value)).ToList();
         return
         [
             .. summands.GroupBy(one => one.Item1[_arguments[1]], one => one.Item2).Where(group => group.Key.Length > 0)

@@ -42,6 +42,12 @@ public sealed class OracleWindow
     /// <summary>Per second since the sample before; null where no time has passed.</summary>
     public double? Rate { get; set; }
 
+    /// <summary>The time of the last stale marker.</summary>
+    public long StaleMs { get; set; } = long.MinValue / 2;
+
+    /// <summary>Whether the series is there at the window's end.</summary>
+    public bool IsThere => Times.Count > 0 && StaleMs <= Times[^1];
+
     public void Add(OracleSample sample)
     {
         Everything.Add(sample);

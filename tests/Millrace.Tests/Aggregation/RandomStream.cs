@@ -217,7 +217,7 @@ internal sealed class RandomStream
     {
         if (_random.Next(60) == 0)
         {
-            value = double.NaN;
+            value = _random.Next(2) == 0 ? double.NaN : BitConverter.UInt64BitsToDouble(0x7FF0000000000002);
         }
         var sample = new StreamSample(labels, timeMs, value, _shape.HasStarts ? beganMs : 0);
         Arrive(sample);

@@ -118,6 +118,10 @@ internal sealed class HistogramBook(AggregationRule rule, RuleClock clock)
             }
             if (use == HistogramUse.Last)
             {
+                if (window.StaleMarkers?.IsGone(slot, runs.All[^1].LastMs - window.StartMs) == true)
+                {
+                    continue;
+                }
                 var isTaken = window.Histograms!.Outputs[i]!.Of(runs.Group).TryAdd(runs.All[^1].Last, isAdded: true);
                 counters.UnlikeHistograms += isTaken ? 0 : 1;
                 continue;

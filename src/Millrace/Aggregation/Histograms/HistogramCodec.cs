@@ -19,7 +19,6 @@ internal static class HistogramCodec
     private const uint Bounds = 0x82;
     private const uint BoundUnpacked = 0x81;
     private const uint StartTimestamp = 0x88;
-    private const ulong StaleMarker = 0x7FF0000000000002;
 
     /// <summary>The fields of a side follow this one: spans, deltas, counts.</summary>
     private const uint NegativeSpans = 8;
@@ -101,7 +100,7 @@ internal static class HistogramCodec
         }
         histogram = null!;
         var isWhole = positive.TryFinish(out var positiveSide) & negative.TryFinish(out var negativeSide);
-        if (reader.IsFaulty || !isWhole || BitConverter.DoubleToUInt64Bits(sum) == StaleMarker)
+        if (reader.IsFaulty || !isWhole || StaleMarkers.IsMarker(sum))
         {
             return false;
         }
@@ -120,6 +119,21 @@ internal static class HistogramCodec
             Negative = negativeSide,
         };
         return true;
+    }
+
+    /// <summary>The sum of a stale marker is the NaN of all stale markers.</summary>
+    public static bool IsStaleMarker(ReadOnlySpan<byte> message)
+    {
+        var reader = new FieldReader(message);
+        while (reader.NextField(out var tag))
+        {
+            if (tag == Sum)
+            {
+                return StaleMarkers.IsMarker(reader.ReadDouble());
+            }
+            reader.Skip(tag);
+        }
+        return false;
     }
 
     /// <summary>The message without a timestamp.</summary>

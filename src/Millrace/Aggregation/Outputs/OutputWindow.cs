@@ -22,6 +22,9 @@ internal struct SeriesWindow
     public double FirstValue;
     public double LastValue;
 
+    /// <summary>A stale marker came after the last sample.</summary>
+    public bool IsGone;
+
     /// <summary>The values of the rule's input labels; null if no output looks at one.</summary>
     public string[]? Labels;
 }

@@ -59,7 +59,7 @@ internal sealed class Avg : SumSamples
 
 /// <summary>
 /// <c>sum_last</c>: the sum over the series of the last sample each has in the window, as PromQL's <c>sum</c> of a
-/// gauge.
+/// gauge. A series that a stale marker ended is not there at the window's end.
 /// </summary>
 internal sealed class SumLast : SumColumn
 {
@@ -67,9 +67,12 @@ internal sealed class SumLast : SumColumn
     {
         foreach (ref readonly var one in series)
         {
-            ref var state = ref this[one.Group];
-            state.Sum.Add(one.LastValue);
-            state.Count++;
+            if (!one.IsGone)
+            {
+                ref var state = ref this[one.Group];
+                state.Sum.Add(one.LastValue);
+                state.Count++;
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ internal sealed class TopK(int count, int label, bool ofIncrease) : LabeledOutpu
     {
         foreach (ref readonly var one in series)
         {
-            if (one.Labels![label] is { Length: > 0 } value)
+            if (one.Labels![label] is { Length: > 0 } value && (ofIncrease || !one.IsGone))
             {
                 this[one.Group].Add(value, ofIncrease ? one.Increase : one.LastValue);
             }

@@ -60,6 +60,22 @@ public sealed class HistogramShardTests
     }
 
     [Fact]
+    public void A_series_that_a_stale_marker_ended_is_not_there_at_the_windows_end()
+    {
+        var rig = new Rig("sum_last", "increase");
+        rig.Add("p", 1_000, Histograms.Of((1, 10)));
+        rig.Add("q", 2_000, Histograms.Of((1, 3)));
+        rig.AddMarker("p", 4_000);
+        rig.AddMarker("q", 1_500);
+        rig.Close(10_000);
+        rig.Shown("sum_last", 10_000).ShouldBe("0/0.001 count 3 sum 6 zero 0 [1:3] [] False Gauge");
+        rig.Add("p", 12_000, Histograms.Of((1, 14)));
+        rig.Close(20_000);
+        rig.Shown("increase", 20_000)
+            .ShouldBe("0/0.001 count 4 sum 8 zero 0 [1:4] [] False Gauge", "the chain goes on");
+    }
+
+    [Fact]
     public void First_samples_count_where_the_rule_says_so()
     {
         var rig = new Rig(FirstSample.Count, "increase", "increase_prometheus");
@@ -261,6 +277,16 @@ public sealed class HistogramShardTests
             };
             var start = startMs == 0 ? [] : new Protocols.WireWriter().Varint(17, (ulong)startMs).ToArray();
             Shard.AddHistogram(slot, FirstMs + ms, [.. HistogramCodec.Write(hinted), .. start], FirstMs + ms);
+        }
+
+        public void AddMarker(string pod, long ms)
+        {
+            var series = LabelSet.Of(("__name__", "h"), ("a", "1"), ("pod", pod));
+            Shard.Rule.TryTake(series, _builder, out var taken);
+            var marker = BitConverter.UInt64BitsToDouble(0x7FF0000000000002);
+            Shard.AddHistogram(
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group), FirstMs + ms,
+                new Protocols.WireWriter().Double(3, marker).ToArray(), FirstMs + ms);
         }
 
         public void Close(long ms) => Shard.Close(
