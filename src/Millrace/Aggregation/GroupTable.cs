@@ -190,7 +190,7 @@ internal sealed class GroupTable
                 }
                 if (isEmitted && (hasValue || kind.EmitsWhileAlive))
                 {
-                    if (InjectsZero(i, group))
+                    if (InjectsZero(i, group, part))
                     {
                         Emit(i, group, 0, part, counters, beforeMs: _rule.IntervalMs);
                     }
@@ -324,7 +324,7 @@ internal sealed class GroupTable
         {
             return;
         }
-        var injectsZero = InjectsZero(output, group);
+        var injectsZero = InjectsZero(output, group, part);
         _values.Clear();
         shown.CopyValues(group, _values);
         var series = _labeledSeries[output]!.Begin(group, _values.Count);
@@ -341,8 +341,8 @@ internal sealed class GroupTable
         }
     }
 
-    private bool InjectsZero(int output, int group) =>
-        _rule.Config.ZeroInjection && _rule.Outputs[output].IsCumulative
+    private bool InjectsZero(int output, int group, WindowPart part) =>
+        part.HasZeros && _rule.Outputs[output].IsCumulative
         && (_rows[group].Marks & RowMarks.IsNew) != 0;
 
     private void EmitHistogram(

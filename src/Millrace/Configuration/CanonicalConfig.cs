@@ -116,6 +116,7 @@ internal static class CanonicalConfig
             _ => "auto",
         });
         writer.Text("partial_windows", rule.EmitPartialWindows ? "emit" : "skip");
+        RulePolicies.Write(writer, rule);
         writer.End();
     }
 

@@ -29,6 +29,10 @@ internal struct SeriesEntry
     public ushort AggregateCount;
     public ushort ForwardCount;
     public ushort Route;
+
+    /// <summary>Of the first aggregate and the first forward, mostly the only ones.</summary>
+    public ushort FirstTask;
+    public ushort FirstLane;
     public SeriesFate Fate;
 }
 
@@ -40,7 +44,7 @@ internal struct AggregateTarget
     public ushort Rule;
     public int Group;
 
-    /// <summary>See <see cref="Aggregation.RuleSeries"/>.</summary>
+    /// <summary>See <see cref="RuleSeries"/>.</summary>
     public uint Target;
 
     /// <summary>
@@ -201,20 +205,14 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             AggregateCount = (ushort)resolved.Aggregates.Count,
             ForwardCount = (ushort)resolved.Forwards.Count,
             Route = (ushort)resolved.Route,
+            FirstTask = resolved.Aggregates.Count > 0 ? checked((ushort)resolved.Aggregates[0].Task) : (ushort)0,
+            FirstLane = resolved.Forwards.Count > 0 ? checked((ushort)resolved.Forwards[0].Lane) : (ushort)0,
             Fate = resolved.Fate,
         };
         _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count);
         foreach (var (rule, task, series) in resolved.Aggregates)
         {
-            _aggregates[_aggregateCount++] = new AggregateTarget
-            {
-                SeriesKey = series.Key,
-                Task = checked((ushort)task),
-                Rule = checked((ushort)rule),
-                Target = series.Target,
-                Group = GroupNumber(rule, series),
-                SlotHint = NotFound,
-            };
+            AddAggregate(rule, task, series);
         }
         if (Retiring is not null)
         {
@@ -245,16 +243,23 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
         _aggregates.EnsureCapacity(_aggregateCount + retiring.Count);
         foreach (var (rule, task, series, _) in retiring)
         {
-            _aggregates[_aggregateCount++] = new AggregateTarget
-            {
-                SeriesKey = series.Key,
-                Task = checked((ushort)task),
-                Rule = checked((ushort)rule),
-                Group = GroupNumber(rule, series),
-                SlotHint = NotFound,
-            };
+            AddAggregate(rule, task, series);
         }
     }
+
+    /// <summary>
+    /// Alike for all rules: a retiring one may be in force again tomorrow, with the series it took meanwhile.
+    /// </summary>
+    private void AddAggregate(int rule, int task, in RuleSeries series) =>
+        _aggregates[_aggregateCount++] = new AggregateTarget
+        {
+            SeriesKey = series.Key,
+            Task = checked((ushort)task),
+            Rule = checked((ushort)rule),
+            Target = series.Target,
+            Group = GroupNumber(rule, series),
+            SlotHint = NotFound,
+        };
 
     private int GroupNumber(int rule, in RuleSeries series)
     {

@@ -241,7 +241,7 @@ public sealed class AggregationOracle(OracleRule rule)
                     }
                     var series = Rule.OutputSeries(members[0].Group, text, output.Label, label);
                     result.Add((endMs, series), value + 0.0);
-                    if (isNew && Rule.Config.ZeroInjection && output.IsCumulative)
+                    if (isNew && endMs > Rule.FirstBookedEndMs && Rule.Config.ZeroInjection && output.IsCumulative)
                     {
                         result.Add((endMs - Rule.IntervalMs, series), 0);
                     }
