@@ -107,7 +107,7 @@ internal sealed partial class EventShard : RuleShard
             }
             if (isBooked)
             {
-                var part = new WindowPart(Rule.EndOf(window, Clock.OffsetMs));
+                var part = NewPart(window);
                 Groups.Emit(state, part, IsEmitted(window), Counters);
                 parts.Add(part);
             }
@@ -258,7 +258,7 @@ internal sealed partial class EventShard : RuleShard
         {
             Carry(samples.Slots[i], timeMs, samples.Values[i], samples.StartsMs[i]);
         }
-        else if (Rule.HasCounters && series.HasBase
+        else if (Rule.HasCounters && series.HasBase && !series.IsShared
             && (timeMs > series.BaseMs ? samples.Values[i] < series.BaseValue : samples.Values[i] > series.BaseValue))
         {
             // What the counter gained is not lost, it counts from the base on; but this reset may be.
@@ -275,7 +275,7 @@ internal sealed partial class EventShard : RuleShard
     {
         ref var series = ref _series[slot];
         // Judged by time, not by when series are freed.
-        var hasBase = series.HasBase
+        var hasBase = series.HasBase && !series.IsShared
             && series.BaseMs + Rule.CounterMemoryMs >= Rule.EndOf(ClosedThrough, Clock.OffsetMs);
         if (hasBase && timeMs == series.BaseMs)
         {
@@ -292,7 +292,7 @@ internal sealed partial class EventShard : RuleShard
                 window.Outputs[i].AddSamples(new(in series.Group), new(in value), new(in timeMs));
             }
         }
-        if (!Rule.HasCounters || series.IsShared || !hasBase || timeMs < series.BaseMs)
+        if (!Rule.HasCounters || !hasBase || timeMs < series.BaseMs)
         {
             return;
         }
@@ -300,7 +300,11 @@ internal sealed partial class EventShard : RuleShard
         var single = new SideRun(new Run(0, value), startOffset);
         var finished = new SeriesWindow
         {
-            Group = series.Group, FirstMs = timeMs, LastMs = timeMs, FirstValue = value, LastValue = value,
+            Group = series.Group,
+            FirstMs = timeMs,
+            LastMs = timeMs,
+            FirstValue = value,
+            LastValue = value,
         };
         FollowCounter(timeMs, slot, new(in single), isKnownTarget: false, closing: null, ref finished);
         MoveBase(ref series, in finished);
@@ -313,8 +317,11 @@ internal sealed partial class EventShard : RuleShard
     {
         if (_series[slot].IsShared)
         {
+            // Only that there were samples, and when the last one.
+            ref var run = ref window.Runs[slot];
+            var offset = (int)(timeMs - window.StartMs);
+            run = new Run(Math.Max(offset, run.LastOffset), 0);
             oldValue = 0;
-            BookGauge(ref window.Runs[slot], (int)(timeMs - window.StartMs), 0, out _);
             return Booking.New;
         }
         if (window.Remembered is not { } remembered)

@@ -126,6 +126,14 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>The first window that counts.</summary>
     protected long FirstBookedWindow { get; } = clock.FirstBookedWindow(rule);
 
+    /// <summary>
+    /// No zeros in the first window: a rule of before may have written the same series at its start.
+    /// </summary>
+    protected WindowPart NewPart(long window) => new(Rule.EndOf(window, Clock.OffsetMs))
+    {
+        HasZeros = Rule.Config.ZeroInjection && window > FirstBookedWindow,
+    };
+
     /// <summary>Whether the window is shown: booked, served, and not among the first ones to be ignored.</summary>
     protected bool IsEmitted(long window) =>
         window >= FirstBookedWindow + Math.Max(0, Rule.Config.IgnoreFirstIntervals) && Term.Serves(Rule, window);

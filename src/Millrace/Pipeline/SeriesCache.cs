@@ -28,6 +28,10 @@ internal struct SeriesEntry
     public ushort AggregateCount;
     public ushort ForwardCount;
     public ushort Route;
+
+    /// <summary>Of the first aggregate and the first forward, mostly the only ones.</summary>
+    public ushort FirstTask;
+    public ushort FirstLane;
     public SeriesFate Fate;
 }
 
@@ -198,6 +202,8 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             AggregateCount = (ushort)resolved.Aggregates.Count,
             ForwardCount = (ushort)resolved.Forwards.Count,
             Route = (ushort)resolved.Route,
+            FirstTask = resolved.Aggregates.Count > 0 ? checked((ushort)resolved.Aggregates[0].Task) : (ushort)0,
+            FirstLane = resolved.Forwards.Count > 0 ? checked((ushort)resolved.Forwards[0].Lane) : (ushort)0,
             Fate = resolved.Fate,
         };
         _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count);

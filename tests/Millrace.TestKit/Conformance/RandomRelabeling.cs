@@ -96,9 +96,18 @@ internal sealed class RandomRelabeling(int seed, RelabelDialect dialect)
         switch (action)
         {
             case "replace":
-                Add(keys, "target_label", _random.Next(12) == 0 ? "dyn_$1" : Name());
+                // vmagent's page cannot show a label whose name is any text.
+                var isNamedByValue = _random.Next(12) == 0;
+                Add(keys, "target_label", isNamedByValue ? "dyn_$1" : Name());
                 Sources(keys, 0);
-                Maybe(keys, "regex", Pick(Regexes));
+                if (isNamedByValue)
+                {
+                    Add(keys, "regex", "[^a-z]*([a-z]*).*");
+                }
+                else
+                {
+                    Maybe(keys, "regex", Pick(Regexes));
+                }
                 Maybe(keys, "replacement", Replacement());
                 Maybe(keys, "separator", Pick(["-", "", ";", "::"]));
                 break;

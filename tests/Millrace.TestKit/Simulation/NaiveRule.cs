@@ -15,6 +15,8 @@ internal abstract class NaiveRule
     {
         public long LastMs { get; set; }
 
+        public bool IsNew { get; set; } = true;
+
         public Dictionary<string, ExactSum> Totals { get; } = [];
     }
 
@@ -172,9 +174,16 @@ internal abstract class NaiveRule
                 if (shown is { } result && IsAnswered(window)
                     && window >= FirstBookedWindow + Config.IgnoreFirstIntervals)
                 {
-                    outputs.Add(new ExpectedOutput(OutputSeries(_groupLabels[text], output), endMs, result));
+                    var series = OutputSeries(_groupLabels[text], output);
+                    outputs.Add(new ExpectedOutput(series, endMs, result));
+                    if (group.IsNew && window > FirstBookedWindow && Config.ZeroInjection
+                        && output.StartsWith("total", StringComparison.Ordinal))
+                    {
+                        outputs.Add(new ExpectedOutput(series, endMs - IntervalMs, 0));
+                    }
                 }
             }
+            group.IsNew = false;
         }
     }
 
