@@ -8,7 +8,7 @@ using Millrace.Pipeline;
 
 namespace Millrace.Server.Commands;
 
-/// <summary><c>millrace explain --window</c>: what a point of an output series was made of, read from the log.</summary>
+/// <summary><c>millrace explain --window</c>: what a point of an output series was made of, from the log.</summary>
 internal static class WindowExplainer
 {
     /// <summary>Contributing series that are printed.</summary>

@@ -124,7 +124,8 @@ public sealed class TryTests : IDisposable
             .ShouldBe(ExitCode.Ok);
         _run.Output.ShouldContain("not closed");
         _run.Output.ShouldContain("5 samples");
-        (await _run.RunAsync("explain", config, "other{shop=\"x\"}", "--window", "1767607380")).ShouldBe(ExitCode.Failure);
+        (await _run.RunAsync("explain", config, "other{shop=\"x\"}", "--window", "1767607380"))
+            .ShouldBe(ExitCode.Failure);
         _run.Output.ShouldContain("no series in the log feeds other");
         (await _run.RunAsync("explain", config, "other", "--window", "noon")).ShouldBe(ExitCode.Usage);
     }
