@@ -10,12 +10,27 @@ internal static class ExplainCommand
     {
         var file = new Argument<string>("FILE") { Description = "The configuration file." };
         var series = new Argument<string>("SERIES") { Description = "A series, as 'name{label=\"value\"}'." };
+        var window = new Option<string?>("--window")
+        {
+            Description = "SERIES is an output series: show what its point of this time was made of, from the log.",
+            HelpName = "END",
+        };
+        var log = new Option<string?>("--log")
+        {
+            Description = "With --window: the gateway's log.path, if not that of FILE.",
+            HelpName = "DIR",
+        };
         var command = new Command("explain", "Show which rules a series meets and which series it feeds.")
         {
             file,
             series,
+            window,
+            log,
         };
-        command.SetAction(parsed =>
+        command.SetAction((parsed, stop) => Task.FromResult(Run(parsed, stop)));
+        return command;
+
+        int Run(ParseResult parsed, CancellationToken stop)
         {
             var error = parsed.InvocationConfiguration.Error;
             var config = CommandLineRoot.Load(parsed.GetValue(file)!, error);
@@ -28,10 +43,15 @@ internal static class ExplainCommand
                 error.WriteLine($"\"{parsed.GetValue(series)}\" is not a series: {reason}");
                 return ExitCode.Usage;
             }
-            new SeriesExplainer(config, parsed.InvocationConfiguration.Output).Explain(labels);
+            var output = parsed.InvocationConfiguration.Output;
+            if (parsed.GetValue(window) is { } end)
+            {
+                return WindowExplainer.Explain(
+                    config, parsed.GetValue(log) ?? config.Log.Path, labels, end, output, error, stop);
+            }
+            new SeriesExplainer(config, output).Explain(labels);
             return ExitCode.Ok;
-        });
-        return command;
+        }
     }
 
     /// <summary>A series is a selector of which every matcher is an equality.</summary>

@@ -256,6 +256,23 @@ internal sealed class RecordLog : IDisposable
     public ValueTask<bool> WaitSynced(long lsn) =>
         SyncedLsn > lsn ? new ValueTask<bool>(true) : _syncWaiters.NextSync();
 
+    /// <summary>
+    /// The first LSN of the last segment whose first record came before a time, or of the first one: from there on
+    /// nothing of that time or later is missed. Reads a record per segment, the newest first.
+    /// </summary>
+    public long StartBefore(long arrivalMs)
+    {
+        foreach (var firstLsn in _segments.FirstLsnsDescending())
+        {
+            using var reader = OpenReader(firstLsn);
+            if (reader.TryRead(out var record) && record.Header.ArrivalMs < arrivalMs)
+            {
+                return firstLsn;
+            }
+        }
+        return FirstLsn;
+    }
+
     /// <summary>Reads from a record on; the reader has its own file handle and sees what is appended later.</summary>
     public LogReader OpenReader(long fromLsn) => new(_disk, _segments, fromLsn);
 

@@ -46,6 +46,16 @@ internal sealed class SegmentList
         }
     }
 
+    public long[] FirstLsnsDescending()
+    {
+        lock (_lock)
+        {
+            var lsns = _segments.ConvertAll(static segment => segment.FirstLsn);
+            lsns.Reverse();
+            return [.. lsns];
+        }
+    }
+
     public long SizeBytes
     {
         get

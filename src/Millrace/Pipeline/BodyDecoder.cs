@@ -101,6 +101,25 @@ internal sealed class BodyDecoder
         return isWellFormed ? DecodeOutcome.Ok : DecodeOutcome.Malformed;
     }
 
+    /// <summary>Tells a body from the log to any sink; for tools.</summary>
+    public bool TryTell<TSink>(ReadOnlySpan<byte> body, BodyEncoding encoding, ref TSink sink)
+        where TSink : struct, IWriteSink
+    {
+        if (Decompress(body, encoding.Compression, BodyLimits.None.MaxDecompressedBytes, out var size)
+            != DecompressResult.Ok)
+        {
+            return false;
+        }
+        var plain = encoding.Compression == BodyCompression.None ? body : _buffer.AsSpan(0, size);
+        var limits = DecodeLimits.Default with { MaxSeries = BodyLimits.None.MaxSeries };
+        return encoding.Protocol switch
+        {
+            BodyProtocol.RemoteWriteV1 => RemoteWriteV1Decoder.TryDecodeRest(plain, default, ref sink, limits, out _),
+            BodyProtocol.RemoteWriteV2 => RemoteWriteV2Decoder.TryDecode(plain, ref sink, limits, out _),
+            _ => PrometheusTextDecoder.TryDecode(plain, ref sink, limits, out _),
+        };
+    }
+
     private DecompressResult Decompress(
         ReadOnlySpan<byte> body, BodyCompression compression, long maxBytes, out int size)
     {

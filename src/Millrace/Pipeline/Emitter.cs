@@ -43,6 +43,11 @@ internal sealed class Emitter
         _blocks = new OutputBlockWriter(destinations);
     }
 
+    /// <summary>
+    /// For a trial: is given the closed windows instead of the output log, which is then never touched.
+    /// </summary>
+    public Action<CloseItem>? Captured { get; init; }
+
     /// <summary>Called with the finished base item once every worker has written its part.</summary>
     public Action<BaseItem>? BaseFinished { get; set; }
 
@@ -185,6 +190,11 @@ internal sealed class Emitter
 
     private bool TryEmit(CloseItem item)
     {
+        if (Captured is not null)
+        {
+            Captured(item);
+            return true;
+        }
         for (var i = 0; i < item.Closes.Count; i++)
         {
             var rule = item.Generation.RulesInForce[item.Closes[i].Rule];
@@ -205,7 +215,7 @@ internal sealed class Emitter
     }
 
     /// <summary>The windows of all tasks, oldest first, each with its samples in the order of tasks.</summary>
-    private static SortedDictionary<long, List<OutputSample>> Windows(List<WindowPart>?[] partsByTask)
+    public static SortedDictionary<long, List<OutputSample>> Windows(List<WindowPart>?[] partsByTask)
     {
         var windows = new SortedDictionary<long, List<OutputSample>>();
         foreach (var parts in partsByTask)

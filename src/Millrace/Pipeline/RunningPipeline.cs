@@ -15,7 +15,7 @@ internal sealed class RunningPipeline
 {
     private const long SyncMs = 200;
     private const long TrimMs = 1_000;
-    private const long LatenessMs = 10_000;
+    internal const long LatenessMs = 10_000;
 
     private readonly MillraceConfig _config;
     private readonly PipelineEnvironment _environment;

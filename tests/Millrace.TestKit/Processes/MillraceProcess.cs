@@ -73,6 +73,10 @@ public sealed class MillraceProcess : IAsyncDisposable
         await _process.WaitReadyAsync(new Uri(BaseUrl, "-/ready"), ReadyTimeout);
     }
 
+    /// <summary>Another command of the executable, beside the running gateway.</summary>
+    public static Task<(int ExitCode, string Output)> RunAsync(params string[] args) =>
+        PeerProcess.RunAsync(Executable(), args, TimeSpan.FromSeconds(30));
+
     public Task Kill9Async() => Process.Kill9Async();
 
     /// <summary>A graceful stop; returns the exit code.</summary>
