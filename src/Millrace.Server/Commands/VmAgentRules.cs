@@ -34,7 +34,6 @@ internal sealed class VmAgentRules
             HasRules = true;
             var entries = new List<ConfigEntry>(rule.Entries);
             AddDefaults(entries, level);
-            RemoveDedup(entries, level);
             if (!KeepAvailableOutputs(entries))
             {
                 _lines.AddCommentedElement(rule, Indent);
@@ -63,6 +62,8 @@ internal sealed class VmAgentRules
 
     private static void AddDefaults(List<ConfigEntry> entries, VmAgentLevel level)
     {
+        AddUnlessWritten(entries, "dedup_interval",
+            level.DedupInterval is { Length: > 0 } dedup ? Text(dedup) : null);
         AddUnlessWritten(entries, "ignore_old_samples", level.IgnoreOldSamples ? Plain("true") : null);
         AddUnlessWritten(entries, "ignore_first_intervals",
             level.IgnoreFirstIntervals is { } count ? Plain(count) : null);
@@ -70,16 +71,6 @@ internal sealed class VmAgentRules
         AddUnlessWritten(entries, "drop_input_labels", level.DropInputLabels.Count == 0
             ? null
             : new ConfigNode { Kind = ConfigNodeKind.Sequence, Elements = [.. level.DropInputLabels.Select(Text)] });
-    }
-
-    private void RemoveDedup(List<ConfigEntry> entries, VmAgentLevel level)
-    {
-        var written = entries.Find(e => e.Key == "dedup_interval").Value?.Text ?? level.DedupInterval;
-        entries.RemoveAll(e => e.Key == "dedup_interval");
-        if (written is not null && ConfigQuantity.TryParseGoDuration(written, out var dedup) && dedup > TimeSpan.Zero)
-        {
-            _lines.Add(Indent, $"# Not available in this version: dedup_interval: {written}");
-        }
     }
 
     /// <summary>False when none is left.</summary>

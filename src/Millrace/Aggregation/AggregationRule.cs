@@ -47,6 +47,7 @@ internal sealed class AggregationRule
         StalenessMs = (long)staleness.TotalMilliseconds;
         CounterMemoryMs = (long)(staleness > MinCounterMemory ? staleness : MinCounterMemory).TotalMilliseconds;
         IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
+        DedupMs = (long)(config.DedupInterval ?? TimeSpan.Zero).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         _match = SelectorsOf(config);
@@ -71,6 +72,9 @@ internal sealed class AggregationRule
     public long CounterMemoryMs { get; }
 
     public long IgnoreFirstSampleMs { get; }
+
+    /// <summary>Of a series one sample per so long is counted; 0: all of them.</summary>
+    public long DedupMs { get; }
 
     public OutputKind[] Outputs { get; }
 
@@ -105,6 +109,9 @@ internal sealed class AggregationRule
 
     /// <summary>The window (start, end] of a time, numbered so that window w ends at w·interval + offset.</summary>
     public long WindowOf(long timeMs, long offsetMs) => FloorDivide(timeMs - offsetMs - 1, IntervalMs) + 1;
+
+    /// <summary>The dedup interval of a time, numbered so that interval n ends at n·length + offset.</summary>
+    public long DedupIntervalOf(long timeMs, long offsetMs) => FloorDivide(timeMs - offsetMs - 1, DedupMs) + 1;
 
     public long EndOf(long window, long offsetMs) => window * IntervalMs + offsetMs;
 

@@ -38,6 +38,7 @@ public sealed record AggregationRuleConfig
     /// <summary>The interval as written: it is part of the output name.</summary>
     public string IntervalText { get; init; } = "";
 
+    /// <summary>Of each series one sample per interval counts: the one with the largest time. Null: all.</summary>
     public TimeSpan? DedupInterval { get; init; }
 
     public TimeSpan? StalenessInterval { get; init; }
@@ -102,6 +103,15 @@ public sealed record AggregationConfig
 
     /// <summary>Labels left out of the task key.</summary>
     public IReadOnlyList<string> TaskWithout { get; init; } = [];
+
+    /// <summary>
+    /// Deduplicates what is forwarded as it came, and is the rules' <c>dedup_interval</c> where they have none of
+    /// their own. Zero: off.
+    /// </summary>
+    public TimeSpan DedupInterval { get; init; }
+
+    /// <summary>Labels that deduplication leaves out of what it forwards, and rules out of their input.</summary>
+    public IReadOnlyList<string> DropInputLabels { get; init; } = [];
 
     /// <summary>Rules of all files and those written in place, in order.</summary>
     public IReadOnlyList<AggregationRuleConfig> Rules { get; init; } = [];

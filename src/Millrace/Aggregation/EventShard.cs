@@ -36,11 +36,21 @@ internal sealed class EventShard : RuleShard
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
     {
+        Counters.Samples += samples.Count;
+        Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
+        if (Rule.DedupMs > 0)
+        {
+            Hold(samples, arrivalMs);
+            return;
+        }
+        BookAll(samples, arrivalMs, scratch);
+    }
+
+    private void BookAll(PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
         var ahead = Rule.WindowOf(arrivalMs, Clock.OffsetMs) + 1;
         var accepted = 0;
         WindowState? acceptedIn = null;
-        Counters.Samples += samples.Count;
-        Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
         for (var i = 0; i < samples.Count; i++)
         {
             var timeMs = samples.TimesMs[i];
@@ -100,6 +110,7 @@ internal sealed class EventShard : RuleShard
             var isBooked = window >= FirstBookedWindow;
             if (state is not null)
             {
+                BookSurvivors(state, scratch);
                 Sweep(state, scratch, isBooked);
             }
             if (isBooked)
@@ -157,6 +168,59 @@ internal sealed class EventShard : RuleShard
         {
             window.Reserve(Series.SlotCount, Groups.RowCount);
         }
+    }
+
+    /// <summary>Deduplication decides at the close of a window which of its samples count.</summary>
+    private void Hold(PendingSamples samples, long arrivalMs)
+    {
+        var ahead = Rule.WindowOf(arrivalMs, Clock.OffsetMs) + 1;
+        for (var i = 0; i < samples.Count; i++)
+        {
+            var timeMs = samples.TimesMs[i];
+            if (double.IsNaN(samples.Values[i]))
+            {
+                Counters.NotANumber++;
+                continue;
+            }
+            var window = WindowFor(timeMs, ahead);
+            if (window is null)
+            {
+                Refuse(timeMs, arrivalMs);
+                continue;
+            }
+            var isNew = window.Dedup!.TryHold(
+                samples.Slots[i], (int)(timeMs - window.StartMs), samples.Values[i], samples.StartsMs[i]);
+            Counters.DedupDropped += isNew ? 0 : 1;
+        }
+    }
+
+    /// <summary>What deduplication held back of a window goes the way of samples, series by series.</summary>
+    private void BookSurvivors(WindowState window, ShardScratch scratch)
+    {
+        if (window.Dedup is not { } dedup)
+        {
+            return;
+        }
+        var survivors = scratch.Survivors;
+        var endMs = Rule.EndOf(window.Window, Clock.OffsetMs);
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            for (var entry = dedup.Begin(slot); entry >= 0;)
+            {
+                var at = survivors.Count++;
+                entry = dedup.Take(entry, out var offset, out survivors.Values[at], out survivors.StartsMs[at]);
+                survivors.Slots[at] = slot;
+                survivors.TimesMs[at] = window.StartMs + offset;
+                if (at + 1 == PendingSamples.Capacity)
+                {
+                    BookAll(survivors, endMs, scratch);
+                    survivors.Count = 0;
+                }
+            }
+        }
+        BookAll(survivors, endMs, scratch);
+        survivors.Count = 0;
+        dedup.Clear();
     }
 
     /// <summary>The open window of a time; null when it is closed or too far ahead.</summary>
@@ -500,7 +564,7 @@ internal sealed class EventShard : RuleShard
     {
         foreach (var window in _open)
         {
-            if (window.Runs[slot].FirstOffset != 0)
+            if (window.Holds(slot))
             {
                 return true;
             }

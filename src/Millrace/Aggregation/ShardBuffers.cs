@@ -20,6 +20,9 @@ internal sealed class ShardScratch
     public readonly int[] Groups = new int[PendingSamples.Capacity];
     public readonly double[] Values = new double[PendingSamples.Capacity];
     public readonly long[] TimesMs = new long[PendingSamples.Capacity];
+    /// <summary>What a shard's deduplication lets go, on its way to the outputs.</summary>
+    public readonly PendingSamples Survivors = new();
+
     public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
 }
 
@@ -47,6 +50,7 @@ internal sealed class ShardCounters
     public long NotANumber;
     public long TooFarAhead;
     public long Repeats;
+    public long DedupDropped;
     public long OutOfOrder;
     public long AmbiguousResets;
     public long CounterResets;

@@ -13,6 +13,10 @@ internal sealed class WindowState
         {
             Outputs[i] = rule.Outputs[i].NewWindow(rule.Config.Time);
         }
+        if (rule.DedupMs > 0 && !rule.IsArrivalTime)
+        {
+            Dedup = new DedupWindow((int)rule.DedupMs);
+        }
     }
 
     public long Window { get; private set; }
@@ -26,6 +30,11 @@ internal sealed class WindowState
 
     public OutputWindow[] Outputs { get; }
 
+    /// <summary>Samples held back until the close; null where all samples count at once.</summary>
+    public DedupWindow? Dedup { get; }
+
+    public bool Holds(int slot) => Runs[slot].FirstOffset != 0 || (Dedup is not null && Dedup.Holds(slot));
+
     /// <summary>The state must be all clear: new, or swept.</summary>
     public WindowState Open(long window, long startMs, int seriesCount, int groupCount)
     {
@@ -38,6 +47,7 @@ internal sealed class WindowState
     public void Reserve(int seriesCount, int groupCount)
     {
         Runs.EnsureCapacity(seriesCount);
+        Dedup?.Reserve(seriesCount);
         foreach (var output in Outputs)
         {
             output.Reserve(groupCount);
@@ -57,6 +67,7 @@ internal sealed class WindowState
         {
             output.Write(writer, groupCount);
         }
+        Dedup?.Write(writer, seriesCount);
     }
 
     public void Read(SnapshotReader reader, int seriesCount, int groupCount)
@@ -71,5 +82,6 @@ internal sealed class WindowState
         {
             output.Read(reader, groupCount);
         }
+        Dedup?.Read(reader, seriesCount);
     }
 }

@@ -186,20 +186,20 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             tasks.Report("without", "by and without exclude each other: keep one of them");
         }
         tasks.Finish();
-        if (reader.Duration("dedup_interval", TimeSpan.Zero, TimeSpan.Zero) > TimeSpan.Zero)
-        {
-            reader.Report("dedup_interval", $"\"{reader.Text("dedup_interval")}\" asks for deduplication by interval, "
-                + "which is not available in this version: write 0s (a repeated request is recognised without it)");
-        }
+        var ruleDefaults = new RuleDefaults(
+            reader.Duration("dedup_interval", TimeSpan.Zero, TimeSpan.Zero),
+            reader.Texts("drop_input_labels") ?? []);
         var rules = new List<AggregationRuleConfig>();
-        ReadRuleFiles(reader, rules);
+        ReadRuleFiles(reader, ruleDefaults, rules);
         rules.AddRange(RuleReader.ReadList(context, reader.Sequence("rules"), reader.PathOf("rules"),
-            allowsDays: true));
+            allowsDays: true, ruleDefaults));
         var aggregation = new AggregationConfig
         {
             TaskCount = taskCount,
             TaskBy = by,
             TaskWithout = without,
+            DedupInterval = ruleDefaults.DedupInterval,
+            DropInputLabels = ruleDefaults.DropInputLabels,
             Rules = rules,
             CatchUp = reader.Duration("catch_up", defaults.CatchUp, TimeSpan.Zero),
             MaxOpenWindows = (int)reader.Number("max_open_windows", defaults.MaxOpenWindows, 3, 10_000),
@@ -229,7 +229,7 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         }
     }
 
-    private void ReadRuleFiles(ConfigReader reader, List<AggregationRuleConfig> rules)
+    private void ReadRuleFiles(ConfigReader reader, RuleDefaults defaults, List<AggregationRuleConfig> rules)
     {
         var patterns = reader.Texts("rule_files") ?? [];
         var loaded = new HashSet<string>(StringComparer.Ordinal);
@@ -254,13 +254,14 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             {
                 if (loaded.Add(file))
                 {
-                    ReadRuleFile(reader, file, rules);
+                    ReadRuleFile(reader, file, defaults, rules);
                 }
             }
         }
     }
 
-    private void ReadRuleFile(ConfigReader reader, string file, List<AggregationRuleConfig> rules)
+    private void ReadRuleFile(
+        ConfigReader reader, string file, RuleDefaults defaults, List<AggregationRuleConfig> rules)
     {
         var text = sources.ReadFile(file);
         if (text is null)
@@ -268,12 +269,13 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             reader.Report("rule_files", $"file \"{file}\" cannot be read: check its name and permissions");
             return;
         }
-        rules.AddRange(ReadRules(file, text, sources.Environment, context.Problems));
+        rules.AddRange(ReadRules(file, text, sources.Environment, context.Problems, defaults));
     }
 
     /// <summary>The rules of a file of vmagent.</summary>
     public static IReadOnlyList<AggregationRuleConfig> ReadRules(
-        string file, string text, Func<string, string?> environment, List<Model.ConfigProblem> problems)
+        string file, string text, Func<string, string?> environment, List<Model.ConfigProblem> problems,
+        RuleDefaults? defaults = null)
     {
         var root = ConfigNode.Parse(file, EnvironmentText.Expand(file, text, environment, null), problems);
         if (root is null or { Kind: ConfigNodeKind.Null })
@@ -287,6 +289,6 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
                 + "begin each rule with \"- \"");
             return [];
         }
-        return RuleReader.ReadList(context, root.Elements, "", allowsDays: false);
+        return RuleReader.ReadList(context, root.Elements, "", allowsDays: false, defaults);
     }
 }

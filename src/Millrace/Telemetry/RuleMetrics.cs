@@ -43,6 +43,10 @@ internal static class RuleMetrics
             "millrace_aggregation_repeated_samples_total", "Samples equal in time to one that was counted already.");
         WriteEach(page, rules, static rule => rule.Repeats);
         page.Counter(
+            "millrace_aggregation_dedup_dropped_samples_total",
+            "Samples that gave way to another one of their series and dedup interval.");
+        WriteEach(page, rules, static rule => rule.DedupDropped);
+        page.Counter(
             "millrace_aggregation_out_of_order_samples_total", "Samples older than the last one of their series.");
         WriteEach(page, rules, static rule => rule.OutOfOrder);
         page.Counter("millrace_aggregation_resets_total", "Counter resets.");

@@ -23,6 +23,8 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long Repeats { get; private set; }
 
+    public long DedupDropped { get; private set; }
+
     public long OutOfOrder { get; private set; }
 
     public long AmbiguousResets { get; private set; }
@@ -96,6 +98,7 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         NotANumber += counters.NotANumber;
         TooFarAhead += counters.TooFarAhead;
         Repeats += counters.Repeats;
+        DedupDropped += counters.DedupDropped;
         OutOfOrder += counters.OutOfOrder;
         AmbiguousResets += counters.AmbiguousResets;
         CounterResets += counters.CounterResets;

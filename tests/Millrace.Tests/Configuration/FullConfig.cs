@@ -34,13 +34,15 @@ internal static class FullConfig
         aggregation:
           tasks: {count: 64, by: [job]}
           rule_files: [rules.yml]
-          dedup_interval: 0s
+          dedup_interval: 5s
+          drop_input_labels: [replica]
           catch_up: 2m
           max_open_windows: 128
           rules:
           - name: requests
             match: ['{__name__=~"http_.*"}', up]
             interval: 1m
+            dedup_interval: 30s
             staleness_interval: 2m
             ignore_first_sample_interval: 90s
             outputs: [total, rate_sum]
@@ -63,6 +65,8 @@ internal static class FullConfig
             keep_metric_names: true
             ignore_old_samples: true
             by: [job]
+            drop_input_labels: []
+            dedup_interval: 0s
             outputs: [max]
             time: arrival
             first_sample: zero

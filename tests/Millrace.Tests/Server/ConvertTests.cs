@@ -48,7 +48,8 @@ public sealed class ConvertTests : IDisposable
         first.InputRelabelConfigs[0].If.ShouldBe(["{a=\"b\"}", "{c=\"it's\"}"]);
         config.Aggregation.Rules[1].Name.ShouldBe("peaks");
         config.Aggregation.Rules[1].FlushOnShutdown.ShouldBeTrue();
-        _run.Output.ShouldContain("# Not available in this version: dedup_interval: 30s");
+        first.DedupInterval.ShouldBe(TimeSpan.FromSeconds(30));
+        config.Aggregation.Rules[1].DedupInterval.ShouldBeNull();
         _run.Output.ShouldContain("# Not available in this version: outputs: [stddev, quantiles(0.5, 0.9)]");
         _run.Output.ShouldContain("#   outputs: [histogram_bucket]");
     }
