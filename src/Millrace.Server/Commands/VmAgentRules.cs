@@ -4,9 +4,9 @@ using Millrace.Configuration;
 
 namespace Millrace.Server.Commands;
 
-/// <summary>Flags that stand for keys in the rules of their level.</summary>
+/// <summary>Flags that stand for keys in the rules of their level; null: the rules write nothing.</summary>
 internal sealed record VmAgentLevel(
-    string? DedupInterval, bool IgnoreOldSamples, string? IgnoreFirstIntervals, IReadOnlyList<string> DropInputLabels,
+    string? DedupInterval, bool IgnoreOldSamples, string? IgnoreFirstIntervals, IReadOnlyList<string>? DropInputLabels,
     string? EnableWindows);
 
 /// <summary>Writes vmagent's rules under <c>aggregation.rules</c>, with what flags add to them.</summary>
@@ -68,9 +68,9 @@ internal sealed class VmAgentRules
         AddUnlessWritten(entries, "ignore_first_intervals",
             level.IgnoreFirstIntervals is { } count ? Plain(count) : null);
         AddUnlessWritten(entries, "enable_windows", level.EnableWindows is { } windows ? Plain(windows) : null);
-        AddUnlessWritten(entries, "drop_input_labels", level.DropInputLabels.Count == 0
-            ? null
-            : new ConfigNode { Kind = ConfigNodeKind.Sequence, Elements = [.. level.DropInputLabels.Select(Text)] });
+        AddUnlessWritten(entries, "drop_input_labels", level.DropInputLabels is { } labels
+            ? new ConfigNode { Kind = ConfigNodeKind.Sequence, Elements = [.. labels.Select(Text)] }
+            : null);
     }
 
     /// <summary>False when none is left.</summary>

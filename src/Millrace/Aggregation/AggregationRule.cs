@@ -115,7 +115,8 @@ internal sealed class AggregationRule
 
     public long EndOf(long window, long offsetMs) => window * IntervalMs + offsetMs;
 
-    private LabelSet WithoutDroppedLabels(LabelSet series)
+    /// <summary>The series without <c>drop_input_labels</c>.</summary>
+    public LabelSet WithoutDroppedLabels(LabelSet series)
     {
         if (Config.DropInputLabels.Count == 0)
         {

@@ -83,6 +83,11 @@ public sealed record AggregationRuleConfig
     /// <summary><c>partial_windows: emit</c>: also emit the window during which the rule began.</summary>
     public bool EmitPartialWindows { get; init; }
 
+    /// <summary>
+    /// Not a rule of a file: standalone deduplication, which passes on one sample per series and interval.
+    /// </summary>
+    public bool IsDeduplicator { get; init; }
+
     /// <summary>Where the rule stands, for error texts and the page.</summary>
     public string File { get; init; } = "";
 

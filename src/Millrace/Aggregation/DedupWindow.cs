@@ -73,7 +73,7 @@ internal sealed class DedupWindow(int intervalMs)
     {
         ref var taken = ref _entries[entry];
         (offset, value) = (taken.Offset, taken.Value);
-        startMs = entry < _startsMs.Capacity ? _startsMs[entry] : 0;
+        startMs = StartOf(entry);
         return taken.Next - 1;
     }
 
@@ -97,7 +97,7 @@ internal sealed class DedupWindow(int intervalMs)
         for (var entry = 0; entry < _count; entry++)
         {
             writer.Write(_entries[entry]);
-            writer.Write(entry < _startsMs.Capacity ? _startsMs[entry] : 0L);
+            writer.Write(StartOf(entry));
         }
     }
 
@@ -123,18 +123,13 @@ internal sealed class DedupWindow(int intervalMs)
     private void Compete(int entry, int offset, double value, long startMs)
     {
         ref var held = ref _entries[entry];
-        if (offset < held.Offset || (offset == held.Offset && !SampleOrder.IsLarger(value, held.Value)))
+        if (offset > held.Offset
+            || (offset == held.Offset && SampleOrder.IsLarger(value, startMs, held.Value, StartOf(entry))))
         {
-            if (offset == held.Offset && startMs > StartOf(entry)
-                && BitConverter.DoubleToInt64Bits(value) == BitConverter.DoubleToInt64Bits(held.Value))
-            {
-                SetStart(entry, startMs); // Which of two equal samples knew when its counter began must not show.
-            }
-            return;
+            held.Offset = offset;
+            held.Value = value;
+            SetStart(entry, startMs);
         }
-        held.Offset = offset;
-        held.Value = value;
-        SetStart(entry, startMs);
     }
 
     private long StartOf(int entry) => entry < _startsMs.Capacity ? _startsMs[entry] : 0;

@@ -33,7 +33,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>A shard that has seen nothing, for a rule whose windows are closed up to one.</summary>
     public static RuleShard Create(AggregationRule rule, RuleClock clock, long closedThrough)
     {
-        RuleShard shard = rule.IsArrivalTime ? new ArrivalShard(rule, clock) : new EventShard(rule, clock);
+        RuleShard shard = rule.Config.IsDeduplicator ? new DedupShard(rule, clock)
+            : rule.IsArrivalTime ? new ArrivalShard(rule, clock)
+            : new EventShard(rule, clock);
         shard.ClosedThrough = closedThrough;
         return shard;
     }

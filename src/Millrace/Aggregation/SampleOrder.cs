@@ -30,5 +30,11 @@ internal static class SampleOrder
         return BitConverter.DoubleToInt64Bits(value) > BitConverter.DoubleToInt64Bits(than);
     }
 
+    /// <summary>Of two equal values the one of the later start: which of them knew it must not show.</summary>
+    public static bool IsLarger(double value, long startMs, double than, long thanStartMs) =>
+        IsLarger(value, than)
+        || (startMs > thanStartMs
+            && BitConverter.DoubleToInt64Bits(value) == BitConverter.DoubleToInt64Bits(than));
+
     private static int RankOf(double value) => !double.IsNaN(value) ? 1 : IsStaleMarker(value) ? 0 : 2;
 }

@@ -27,7 +27,16 @@ internal sealed class ShardScratch
 }
 
 /// <summary>One output sample of a closed window. Labels are a label block of remote write 1.0.</summary>
-internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value);
+internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value)
+{
+    public const long AtWindowEnd = long.MinValue;
+
+    /// <summary>What a deduplicator passes on keeps its time; the rest has that of the window's end.</summary>
+    public long TimestampMs { get; init; } = AtWindowEnd;
+
+    /// <summary>When the counter began; 0: not known.</summary>
+    public long StartMs { get; init; }
+}
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
 internal sealed class WindowPart(long endMs)

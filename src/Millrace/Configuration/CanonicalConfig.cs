@@ -158,6 +158,8 @@ internal static class CanonicalConfig
         writer.BeginMapping();
         writer.Text("name", destination.Name);
         WriteRelabeling(writer, "relabel_configs", destination.RelabelConfigs);
+        writer.OptionalDuration("dedup_interval", PositiveOrNull(destination.DedupInterval));
+        writer.Texts("drop_input_labels", destination.DropInputLabels);
         writer.Number("lanes", destination.Lanes);
         writer.Number("max_samples_per_block", destination.MaxSamplesPerBlock);
         writer.End();

@@ -25,7 +25,8 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         var timeWindow = ReadTimeWindow(root.Mapping("time_window"));
         var relabelConfigs = RelabelReader.Read(root, "relabel_configs");
         var aggregation = ReadAggregation(root.Mapping("aggregation"));
-        var destinations = new DestinationReader(context, sources.IsCanonical).ReadList(root);
+        var destinations = new DestinationReader(context, sources.IsCanonical, aggregation.DedupInterval)
+            .ReadList(root);
         var routes = new RouteReader(aggregation.Rules, destinations).ReadList(root);
         var allMatchingRoutes = root.Choice("route_mode", false, ("first", false), ("all", true));
         root.Finish();

@@ -102,7 +102,7 @@ internal sealed class BatchDeal
             {
                 _taskStarts[cache.Aggregate(entry.FirstAggregate + t).Task + 1]++;
             }
-            CountForwards(cache, entry);
+            CountForwards(cache, entry, entry.ForwardCount);
             if (entry.AggregateCount > 0)
             {
                 Ledger.Aggregated++;
@@ -115,17 +115,18 @@ internal sealed class BatchDeal
         foreach (ref readonly var extra in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras))
         {
             ref var entry = ref cache.Entry(extra.Series);
-            if (entry.ForwardCount == 0)
+            var forwards = entry.ForwardCount + entry.ExtraForwardCount;
+            if (forwards == 0)
             {
                 Ledger.DroppedExtras++;
             }
-            CountForwards(cache, entry);
+            CountForwards(cache, entry, forwards);
         }
     }
 
-    private void CountForwards(SeriesCache cache, in SeriesEntry entry)
+    private void CountForwards(SeriesCache cache, in SeriesEntry entry, int forwards)
     {
-        for (var t = 0; t < entry.ForwardCount; t++)
+        for (var t = 0; t < forwards; t++)
         {
             _laneStarts[cache.Forward(entry.FirstForward + t).Lane + 1]++;
         }
@@ -182,7 +183,8 @@ internal sealed class BatchDeal
     private void ScatterExtra(SeriesCache cache, in BatchExtra extra, int index)
     {
         ref var entry = ref cache.Entry(extra.Series);
-        for (var t = entry.FirstForward; t < entry.FirstForward + entry.ForwardCount; t++)
+        var end = entry.FirstForward + entry.ForwardCount + entry.ExtraForwardCount;
+        for (var t = entry.FirstForward; t < end; t++)
         {
             _laneSamples[_laneStarts[cache.Forward(t).Lane]++] = new LaneSample
             {

@@ -279,8 +279,8 @@ internal sealed class Emitter
                     End = new LogPosition(lsn, i),
                     Bytes = block.Bytes,
                     SampleCount = block.SampleCount,
-                    MinTimestampMs = block.TimestampMs,
-                    MaxTimestampMs = block.TimestampMs,
+                    MinTimestampMs = block.MinTimestampMs,
+                    MaxTimestampMs = block.MaxTimestampMs,
                     SealedAtMs = nowMs,
                 },
                 nowMs);

@@ -29,7 +29,7 @@ internal sealed class Generation
         Config = config;
         Key = StableHash.Hash128(Encoding.UTF8.GetBytes(config.CanonicalText));
         _hash = hash;
-        Rules = CompileRules(config.Aggregation.Rules);
+        Rules = CompileRules([.. config.Aggregation.Rules, .. Deduplicators.RulesOf(config)]);
         Resolver = new SeriesResolver(config, Rules, destinations);
         TimeWindows = [.. Resolver.TimeWindows];
         Labels = new LabelLimits(
@@ -48,6 +48,7 @@ internal sealed class Generation
     /// <summary>Equal for equal text.</summary>
     public UInt128 Key { get; }
 
+    /// <summary>Those of the configuration, and behind them <see cref="Deduplicators"/>.</summary>
     public AggregationRule[] Rules { get; }
 
     public SeriesResolver Resolver { get; }

@@ -5,12 +5,13 @@ using Millrace.Model;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
+using Millrace.Routing;
 
 namespace Millrace.Pipeline;
 
 /// <summary>A sealed block of a closed window.</summary>
 internal readonly record struct BuiltBlock(
-    int Destination, int Lane, int SampleCount, long TimestampMs, ReadOnlyMemory<byte> Bytes);
+    int Destination, int Lane, int SampleCount, long MinTimestampMs, long MaxTimestampMs, ReadOnlyMemory<byte> Bytes);
 
 /// <summary>The payload of an output group, and its blocks in the group's order.</summary>
 internal readonly record struct BuiltGroup(
@@ -40,60 +41,56 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         var blocks = new List<BuiltBlock>();
         foreach (var destination in generation.Resolver.DestinationsOf(rule))
         {
-            AddBlocks(generation, destination, endMs, samples, blocks);
+            AddBlocks(generation, rule, destination, endMs, samples, blocks);
         }
         var writer = new OutputGroupWriter();
         writer.Begin(generation.Rules[rule].Key, generation.Rules[rule].Name, endMs, inputLsn);
         foreach (var block in blocks)
         {
             writer.AddBlock(
-                destinations[block.Destination].Config.Name, block.Lane, block.SampleCount, endMs, endMs,
-                block.Bytes.Span);
+                destinations[block.Destination].Config.Name, block.Lane, block.SampleCount, block.MinTimestampMs,
+                block.MaxTimestampMs, block.Bytes.Span);
         }
         return new BuiltGroup(writer.Finish([]), blocks, writer);
     }
 
     private void AddBlocks(
-        Generation generation, int destination, long endMs, List<OutputSample> samples, List<BuiltBlock> blocks)
+        Generation generation, int rule, int destination, long endMs, List<OutputSample> samples,
+        List<BuiltBlock> blocks)
     {
         var config = destinations[destination].Config;
-        var lanes = new ArrayBufferWriter<byte>?[config.Lanes];
-        var counts = new int[config.Lanes];
+        var isPlaced = generation.Resolver.IsPlaced(rule);
+        var lanes = new LaneBlock?[config.Lanes];
         foreach (var sample in samples)
         {
-            var (lane, labels) = Place(generation, destination, sample);
+            var (number, labels) = Place(generation, destination, isPlaced, sample);
             if (labels is null)
             {
                 continue;
             }
-            V1SeriesWriter.Write(lanes[lane] ??= new ArrayBufferWriter<byte>(), labels, endMs, sample.Value);
-            if (++counts[lane] == config.MaxSamplesPerBlock)
+            var timestampMs = sample.TimestampMs == OutputSample.AtWindowEnd ? endMs : sample.TimestampMs;
+            var lane = lanes[number] ??= new LaneBlock();
+            lane.Add(labels, timestampMs, sample);
+            if (lane.Count == config.MaxSamplesPerBlock)
             {
-                blocks.Add(Seal(destination, lane, counts, endMs, lanes[lane]!));
+                blocks.Add(lane.Seal(destination, number));
             }
         }
-        for (var lane = 0; lane < lanes.Length; lane++)
+        for (var number = 0; number < lanes.Length; number++)
         {
-            if (counts[lane] > 0)
+            if (lanes[number] is { Count: > 0 } lane)
             {
-                blocks.Add(Seal(destination, lane, counts, endMs, lanes[lane]!));
+                blocks.Add(lane.Seal(destination, number));
             }
         }
     }
 
-    private Placement Place(Generation generation, int destination, in OutputSample sample)
+    private Placement Place(Generation generation, int destination, bool isPlaced, in OutputSample sample)
     {
-        var key = (generation, destination, sample.Key);
+        var key = (generation, isPlaced ? ~destination : destination, sample.Key);
         if (!_placements.TryGetValue(key, out var placement))
         {
-            var labels = new List<Label>();
-            // The labels come from our own encoder; a rule may well have removed the metric name.
-            var isWhole = LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
-                || defect == LabelDefect.MissingMetricName;
-            var series = LabelSet.From(labels);
-            placement = isWhole && generation.Resolver.TryPlace(destination, series, out var lane, out var sent)
-                ? new Placement(lane, LabelBlock.Encode(sent))
-                : new Placement(0, null);
+            placement = Place(generation.Resolver, destination, isPlaced, sample.Labels);
             if (_placements.Count >= MaxPlacements)
             {
                 _placements.Clear();
@@ -103,14 +100,54 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         return placement;
     }
 
-    private static BuiltBlock Seal(
-        int destination, int lane, int[] counts, long endMs, ArrayBufferWriter<byte> uncompressed)
+    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, byte[] block)
     {
-        var compressed = new byte[Snappy.MaxEncodedLength(uncompressed.WrittenCount)];
-        var length = Snappy.Encode(uncompressed.WrittenSpan, compressed);
-        var block = new BuiltBlock(destination, lane, counts[lane], endMs, compressed.AsMemory(0, length));
-        uncompressed.ResetWrittenCount();
-        counts[lane] = 0;
-        return block;
+        var labels = new List<Label>();
+        // The labels come from our own encoder; a rule may well have removed the metric name.
+        if (!LabelBlock.TryParse(block, AnyLabels, labels, out var defect) && defect != LabelDefect.MissingMetricName)
+        {
+            return new Placement(0, null);
+        }
+        var series = LabelSet.From(labels);
+        if (isPlaced)
+        {
+            return new Placement(LaneKey.StableLaneOf(series, destinations[destination].Config.Lanes), block);
+        }
+        if (!resolver.TryPlace(destination, series, out var lane, out var sent))
+        {
+            return new Placement(0, null);
+        }
+        // Mostly nothing is relabeled: then the labels need not be kept twice.
+        return new Placement(lane, ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent));
+    }
+
+    /// <summary>The block of a lane that is being filled.</summary>
+    private sealed class LaneBlock
+    {
+        private readonly ArrayBufferWriter<byte> _uncompressed = new();
+        private long _minTimestampMs = long.MaxValue;
+        private long _maxTimestampMs = long.MinValue;
+
+        public int Count { get; private set; }
+
+        public void Add(byte[] labels, long timestampMs, in OutputSample sample)
+        {
+            V1SeriesWriter.Write(_uncompressed, labels, timestampMs, sample.Value, sample.StartMs);
+            _minTimestampMs = Math.Min(_minTimestampMs, timestampMs);
+            _maxTimestampMs = Math.Max(_maxTimestampMs, timestampMs);
+            Count++;
+        }
+
+        public BuiltBlock Seal(int destination, int lane)
+        {
+            var compressed = new byte[Snappy.MaxEncodedLength(_uncompressed.WrittenCount)];
+            var length = Snappy.Encode(_uncompressed.WrittenSpan, compressed);
+            var block = new BuiltBlock(
+                destination, lane, Count, _minTimestampMs, _maxTimestampMs, compressed.AsMemory(0, length));
+            _uncompressed.ResetWrittenCount();
+            Count = 0;
+            (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);
+            return block;
+        }
     }
 }

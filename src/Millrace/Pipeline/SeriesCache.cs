@@ -26,6 +26,10 @@ internal struct SeriesEntry
     public int FirstForward;
     public ushort AggregateCount;
     public ushort ForwardCount;
+
+    /// <summary>Forwards behind those, of histograms and exemplars only.</summary>
+    public ushort ExtraForwardCount;
+
     public ushort Route;
     public SeriesFate Fate;
 }
@@ -36,6 +40,8 @@ internal struct AggregateTarget
     public UInt128 SeriesKey;
     public int Task;
     public int Rule;
+
+    /// <summary>The group; of a deduplicator's series, its label block.</summary>
     public int Group;
 
     /// <summary>
@@ -80,17 +86,31 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
         public int Next;
     }
 
+    private struct BlockPlace
+    {
+        public long Address;
+        public int Length;
+    }
+
+    private struct KeptLabels
+    {
+        public byte[]? Labels;
+        public long Address;
+    }
+
     private readonly Lock _lock = new(); // covers adding
     private readonly Column<Identity> _identities = new();
     private readonly Column<SeriesEntry> _entries = new();
     private readonly Column<AggregateTarget> _aggregates = new();
     private readonly Column<ForwardTarget> _forwards = new();
+    private readonly Column<BlockPlace> _blocks = new(); // of series that are deduplicated
     private readonly ByteArena _labels = new();
     private readonly List<GroupIdentity> _groups = [];
     private readonly Dictionary<(int Rule, UInt128 Group), int> _groupNumbers = [];
     private int[] _table = new int[1024]; // id + 1; replaced when it grows
     private int _aggregateCount;
     private int _forwardCount;
+    private int _blockCount;
     private int _count;
 
     public int Count => Volatile.Read(ref _count);
@@ -107,6 +127,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
     public ref ForwardTarget Forward(int index) => ref _forwards[index];
 
     public GroupIdentity Group(int index) => _groups[index];
+
+    /// <summary>What a deduplicator passes on: where its targets have a group, it has a label block.</summary>
+    public ReadOnlySpan<byte> Block(int index) => _labels[_blocks[index].Address, _blocks[index].Length];
 
     /// <summary>The labels that a forward target sends, as a label block.</summary>
     public ReadOnlySpan<byte> LabelsOf(int seriesId)
@@ -188,12 +211,13 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
         {
             FirstAggregate = _aggregateCount,
             FirstForward = _forwardCount,
-            AggregateCount = (ushort)resolved.Aggregates.Count,
+            AggregateCount = (ushort)(resolved.Aggregates.Count + resolved.Deduplications.Count),
             ForwardCount = (ushort)resolved.Forwards.Count,
+            ExtraForwardCount = (ushort)resolved.ExtraForwards.Count,
             Route = (ushort)resolved.Route,
             Fate = resolved.Fate,
         };
-        _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count);
+        _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count + resolved.Deduplications.Count);
         foreach (var (rule, task, series) in resolved.Aggregates)
         {
             _aggregates[_aggregateCount++] = new AggregateTarget
@@ -205,23 +229,46 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
                 SlotHint = NotFound,
             };
         }
-        _forwards.EnsureCapacity(_forwardCount + resolved.Forwards.Count);
-        byte[]? lastLabels = null;
-        var address = 0L;
-        foreach (var (lane, labels) in resolved.Forwards)
+        _forwards.EnsureCapacity(_forwardCount + resolved.Forwards.Count + resolved.ExtraForwards.Count);
+        var kept = new KeptLabels();
+        AddForwards(resolved.Forwards, ref kept);
+        AddForwards(resolved.ExtraForwards, ref kept);
+        foreach (var (rule, task, key, labels) in resolved.Deduplications)
         {
-            if (!ReferenceEquals(labels, lastLabels))
+            _blocks.EnsureCapacity(_blockCount + 1);
+            _blocks[_blockCount] = new BlockPlace { Address = Keep(labels, ref kept), Length = labels.Length };
+            _aggregates[_aggregateCount++] = new AggregateTarget
             {
-                address = _labels.Add(labels);
-                lastLabels = labels;
-            }
+                SeriesKey = key,
+                Task = task,
+                Rule = rule,
+                Group = _blockCount++,
+                SlotHint = NotFound,
+            };
+        }
+    }
+
+    private void AddForwards(List<(int Lane, byte[] Labels)> forwards, ref KeptLabels kept)
+    {
+        foreach (var (lane, labels) in forwards)
+        {
             _forwards[_forwardCount++] = new ForwardTarget
             {
                 Lane = lane,
-                LabelsAddress = address,
+                LabelsAddress = Keep(labels, ref kept),
                 LabelsLength = labels.Length,
             };
         }
+    }
+
+    /// <summary>Label blocks that are one array are kept once.</summary>
+    private long Keep(byte[] labels, ref KeptLabels kept)
+    {
+        if (!ReferenceEquals(labels, kept.Labels))
+        {
+            kept = new KeptLabels { Labels = labels, Address = _labels.Add(labels) };
+        }
+        return kept.Address;
     }
 
     private int GroupNumber(int rule, UInt128 key, LabelSet labels)

@@ -256,8 +256,7 @@ internal sealed class Worker
             var slot = target.SlotHint;
             if (!shard.HoldsSeries(slot, target.SeriesKey))
             {
-                var group = cache.Group(target.Group);
-                target.SlotHint = slot = shard.SlotOf(target.SeriesKey, group.Key, group.Labels);
+                target.SlotHint = slot = SlotOf(shard, cache, target);
             }
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;
@@ -283,6 +282,16 @@ internal sealed class Worker
             _pending.Push(pending);
         }
         _touched.Clear();
+    }
+
+    private static int SlotOf(RuleShard shard, SeriesCache cache, in AggregateTarget target)
+    {
+        if (shard is DedupShard deduplicator)
+        {
+            return deduplicator.SlotOf(target.SeriesKey, cache.Block(target.Group));
+        }
+        var group = cache.Group(target.Group);
+        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels);
     }
 
     private PendingSamples Lend(RuleShard shard)

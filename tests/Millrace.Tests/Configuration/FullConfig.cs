@@ -94,6 +94,8 @@ internal static class FullConfig
             retry_max_interval: 2m
           relabel_configs:
           - {action: labeldrop, regex: [tmp_a, tmp_b]}
+          dedup_interval: 1m
+          drop_input_labels: [zone]
           queue: {max_bytes: 2GiB, max_age: 12h, memory_bytes: 32MiB}
           lanes: 8
           flush_interval: 500ms

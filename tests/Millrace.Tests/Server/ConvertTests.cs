@@ -97,6 +97,33 @@ public sealed class ConvertTests : IDisposable
     }
 
     [Fact]
+    public async Task Deduplication_stands_at_its_level()
+    {
+        var config = await ConvertAsync("vmagent", "--",
+            "-remoteWrite.url=http://a/write,http://b/write,http://c/write", "-streamAggr.dedupInterval=30s",
+            "-streamAggr.dropInputLabels=replica",
+            $"-remoteWrite.streamAggr.config=,{_run.File("rules.yml", Rules)}",
+            "-remoteWrite.streamAggr.dedupInterval=1m,,45s", "-remoteWrite.streamAggr.dropInputLabels=x^^y");
+        config.Aggregation.DedupInterval.ShouldBe(TimeSpan.FromSeconds(30));
+        config.Aggregation.DropInputLabels.ShouldBe(["replica"]);
+        config.Destinations.Select(d => d.DedupInterval.TotalSeconds).ShouldBe([60, 0, 0]);
+        config.Destinations[0].DropInputLabels.ShouldBe(["x", "y"]);
+        // The rules are those of the second URL, which has no interval for them.
+        config.Aggregation.Rules.Select(rule => rule.DedupInterval?.TotalSeconds).ShouldBe([30, null]);
+        _run.Output.ShouldContain("dedupInterval=45s is left out: it is not a multiple");
+    }
+
+    [Fact]
+    public async Task Deduplication_needs_no_rules()
+    {
+        var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write",
+            "-streamAggr.dedupInterval=60s", "-streamAggr.dropInputLabels=a,b");
+        config.Aggregation.DedupInterval.ShouldBe(TimeSpan.FromMinutes(1));
+        config.Aggregation.DropInputLabels.ShouldBe(["a", "b"]);
+        _run.Output.ShouldNotContain("No counterpart:");
+    }
+
+    [Fact]
     public async Task Flags_of_delivery_become_keys_of_the_destination()
     {
         var flags = _run.File("flags.sh", """
