@@ -19,7 +19,11 @@ internal enum RuleVerdict
 }
 
 /// <summary>The identity of a series inside a rule, and the group it belongs to.</summary>
-internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group);
+internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group)
+{
+    /// <summary>Who of several replicas sends it; see <see cref="AggregationRule.ReplicaOf"/>.</summary>
+    public uint Replica { get; init; }
+}
 
 /// <summary>
 /// A compiled rule: the pure part of an aggregation. Which series it takes, how it groups them, what its outputs are
@@ -52,6 +56,10 @@ internal sealed class AggregationRule
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
+        if (config.Ha is { } ha)
+        {
+            _dropLabels.Add(ha.ReplicaLabel);
+        }
         _inputRelabeling = CompileRelabeling(config.InputRelabelConfigs);
         _outputRelabeling = CompileRelabeling(config.OutputRelabelConfigs);
     }
@@ -96,7 +104,7 @@ internal sealed class AggregationRule
             return RuleVerdict.Dropped;
         }
         var group = OutputNaming.Group(Config, input);
-        taken = new RuleSeries(input.StableKey(), group.StableKey(), group);
+        taken = new RuleSeries(input.StableKey(), group.StableKey(), group) { Replica = ReplicaOf(series) };
         return RuleVerdict.Taken;
     }
 
@@ -115,10 +123,16 @@ internal sealed class AggregationRule
 
     public long EndOf(long window, long offsetMs) => window * IntervalMs + offsetMs;
 
-    /// <summary>The series without <c>drop_input_labels</c>.</summary>
+    /// <summary>
+    /// A number for the value of the replica label, the same in every process; series without it are one more replica.
+    /// </summary>
+    public uint ReplicaOf(LabelSet series) =>
+        Config.Ha is { } ha ? (uint)StableHash.Hash64(Encoding.UTF8.GetBytes(series[ha.ReplicaLabel])) : 0;
+
+    /// <summary>The series without <c>drop_input_labels</c> and the replica label.</summary>
     public LabelSet WithoutDroppedLabels(LabelSet series)
     {
-        if (Config.DropInputLabels.Count == 0)
+        if (_dropLabels.Count == 0)
         {
             return series;
         }

@@ -83,6 +83,9 @@ public sealed record AggregationRuleConfig
     /// <summary><c>partial_windows: emit</c>: also emit the window during which the rule began.</summary>
     public bool EmitPartialWindows { get; init; }
 
+    /// <summary>Replicas whose samples count once: the section's, for every rule. Null: none.</summary>
+    public HaConfig? Ha { get; init; }
+
     /// <summary>
     /// Not a rule of a file: standalone deduplication, which passes on one sample per series and interval.
     /// </summary>
@@ -117,6 +120,9 @@ public sealed record AggregationConfig
 
     /// <summary>Labels that deduplication leaves out of what it forwards, and rules out of their input.</summary>
     public IReadOnlyList<string> DropInputLabels { get; init; } = [];
+
+    /// <summary>Senders of the same series, told apart by a label. Null: none are known.</summary>
+    public HaConfig? Ha { get; init; }
 
     /// <summary>Rules of all files and those written in place, in order.</summary>
     public IReadOnlyList<AggregationRuleConfig> Rules { get; init; } = [];

@@ -46,7 +46,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
         var slot = Series.Find(key);
         if (slot < 0)
         {
-            slot = Series.Add(key);
+            slot = AddSlot(key);
             _series.EnsureCapacity(Series.SlotCount);
             _series[slot] = new SeriesRow { IsUsed = true };
             while (_labels.Count < Series.SlotCount)

@@ -9,6 +9,8 @@ namespace Millrace.Aggregation;
 /// </summary>
 internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 {
+    private readonly ReplicaFilter? _replicas = rule.Config.Ha is { } ha ? new ReplicaFilter(ha) : null;
+
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
     protected SeriesTable Series { get; } = new();
 
@@ -49,10 +51,35 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         var slot = Series.Find(key);
         if (slot < 0)
         {
-            slot = Series.Add(key);
+            slot = AddSlot(key);
             AddSeries(slot, Groups.Join(groupKey, group));
         }
         return slot;
+    }
+
+    /// <summary>Takes samples in log order: those of several replicas are counted once.</summary>
+    public void Take(PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
+        if (_replicas is null)
+        {
+            Add(samples, arrivalMs, scratch);
+            return;
+        }
+        var counted = scratch.OfReplicas;
+        for (var i = 0; i < samples.Count; i++)
+        {
+            _replicas.Filter(samples, i, arrivalMs, counted, Counters);
+            if (counted.Count > PendingSamples.Capacity - ReplicaFilter.MaxHeld)
+            {
+                Add(counted, arrivalMs, scratch);
+                counted.Count = 0;
+            }
+        }
+        if (counted.Count > 0)
+        {
+            Add(counted, arrivalMs, scratch);
+            counted.Count = 0;
+        }
     }
 
     /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
@@ -68,6 +95,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         writer.Write(ClosedThrough);
         Series.Write(writer);
         Groups.Write(writer);
+        _replicas?.Write(writer, Series.SlotCount);
     }
 
     public virtual void Read(SnapshotReader reader)
@@ -75,9 +103,17 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         ClosedThrough = reader.ReadInt64();
         Series.Read(reader);
         Groups.Read(reader);
+        _replicas?.Read(reader, Series.SlotCount);
     }
 
     protected abstract void AddSeries(int slot, int group);
+
+    protected int AddSlot(UInt128 key)
+    {
+        var slot = Series.Add(key);
+        _replicas?.Begin(slot, Counters);
+        return slot;
+    }
 
     /// <summary>
     /// The first window that counts: seen from its first moment, or, where the rule wants that, the one under way at

@@ -12,6 +12,9 @@ internal sealed class PendingSamples
     public readonly long[] TimesMs = new long[Capacity];
     public readonly double[] Values = new double[Capacity];
     public readonly long[] StartsMs = new long[Capacity];
+
+    /// <summary>Which replica sent it; only where replicas are told apart.</summary>
+    public readonly uint[] Replicas = new uint[Capacity];
 }
 
 /// <summary>Buffers of one worker, lent to one shard at a time.</summary>
@@ -20,6 +23,9 @@ internal sealed class ShardScratch
     public readonly int[] Groups = new int[PendingSamples.Capacity];
     public readonly double[] Values = new double[PendingSamples.Capacity];
     public readonly long[] TimesMs = new long[PendingSamples.Capacity];
+    /// <summary>Samples of the replicas that count.</summary>
+    public readonly PendingSamples OfReplicas = new();
+
     /// <summary>What a shard's deduplication lets go, on its way to the outputs.</summary>
     public readonly PendingSamples Survivors = new();
 
@@ -60,6 +66,8 @@ internal sealed class ShardCounters
     public long TooFarAhead;
     public long Repeats;
     public long DedupDropped;
+    public long ReplicaDropped;
+    public long ReplicaFailovers;
     public long OutOfOrder;
     public long AmbiguousResets;
     public long CounterResets;

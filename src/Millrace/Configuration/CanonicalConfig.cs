@@ -75,6 +75,13 @@ internal static class CanonicalConfig
         writer.End();
         writer.OptionalDuration("dedup_interval", PositiveOrNull(aggregation.DedupInterval));
         writer.Texts("drop_input_labels", aggregation.DropInputLabels);
+        if (aggregation.Ha is { } ha)
+        {
+            writer.BeginMapping("ha");
+            writer.Text("replica_label", ha.ReplicaLabel);
+            writer.Duration("failover_timeout", ha.FailoverTimeout);
+            writer.End();
+        }
         writer.Duration("catch_up", aggregation.CatchUp);
         writer.Number("max_open_windows", aggregation.MaxOpenWindows);
         writer.BeginSequence("rules");

@@ -14,6 +14,9 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
 {
     private const long Unbounded = long.MaxValue;
     private const long MaxBodyBytes = 1L << 30;
+
+    /// <summary>Rules are numbered in 16 bits, with room for those of deduplication.</summary>
+    private const int MaxRules = 50_000;
     private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1);
 
     public MillraceConfig Read(ConfigNode rootNode)
@@ -189,7 +192,8 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         tasks.Finish();
         var ruleDefaults = new RuleDefaults(
             reader.Duration("dedup_interval", TimeSpan.Zero, TimeSpan.Zero),
-            reader.Texts("drop_input_labels") ?? []);
+            reader.Texts("drop_input_labels") ?? [],
+            reader.Find("ha") is null ? null : ReadHa(reader.Mapping("ha")));
         var rules = new List<AggregationRuleConfig>();
         ReadRuleFiles(reader, ruleDefaults, rules);
         rules.AddRange(RuleReader.ReadList(context, reader.Sequence("rules"), reader.PathOf("rules"),
@@ -201,16 +205,36 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             TaskWithout = without,
             DedupInterval = ruleDefaults.DedupInterval,
             DropInputLabels = ruleDefaults.DropInputLabels,
+            Ha = ruleDefaults.Ha,
             Rules = rules,
             CatchUp = reader.Duration("catch_up", defaults.CatchUp, TimeSpan.Zero),
             MaxOpenWindows = (int)reader.Number("max_open_windows", defaults.MaxOpenWindows, 3, 10_000),
         };
+        if (rules.Count > MaxRules)
+        {
+            reader.Report("rules", $"{rules.Count} rules are more than {MaxRules}: let a rule take more");
+        }
         foreach (var rule in rules)
         {
             CheckOpenWindows(rule, aggregation.MaxOpenWindows);
         }
         reader.Finish();
         return aggregation;
+    }
+
+    private static HaConfig? ReadHa(ConfigReader reader)
+    {
+        var defaults = new HaConfig();
+        var label = reader.Text("replica_label");
+        var timeout = reader.Duration("failover_timeout", defaults.FailoverTimeout, TimeSpan.FromSeconds(1));
+        reader.Unavailable("cluster_label", "remove the key: a replica is chosen for each series by itself");
+        reader.Finish();
+        if (string.IsNullOrEmpty(label))
+        {
+            reader.Report("replica_label", "missing: name the label that tells the replicas apart, such as replica");
+            return null;
+        }
+        return new HaConfig { ReplicaLabel = label, FailoverTimeout = timeout };
     }
 
     /// <summary>A rule keeps the current window, those that wait for late samples, and one ahead.</summary>

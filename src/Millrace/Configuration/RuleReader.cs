@@ -6,9 +6,9 @@ using Millrace.Relabeling;
 namespace Millrace.Configuration;
 
 /// <summary>What a rule takes from the <c>aggregation</c> section where it writes nothing itself.</summary>
-internal sealed record RuleDefaults(TimeSpan DedupInterval, IReadOnlyList<string> DropInputLabels)
+internal sealed record RuleDefaults(TimeSpan DedupInterval, IReadOnlyList<string> DropInputLabels, HaConfig? Ha)
 {
-    public static readonly RuleDefaults None = new(TimeSpan.Zero, []);
+    public static readonly RuleDefaults None = new(TimeSpan.Zero, [], null);
 }
 
 /// <summary>
@@ -95,6 +95,7 @@ internal sealed class RuleReader
             IgnoreFirstIntervals =
                 (int)Math.Max(0, _reader.Number("ignore_first_intervals", 0, int.MinValue, int.MaxValue)),
             DropInputLabels = _reader.Texts("drop_input_labels") ?? _defaults.DropInputLabels,
+            Ha = _defaults.Ha,
             InputRelabelConfigs = RelabelReader.Read(_reader, "input_relabel_configs", RelabelDialect.VmAgent),
             OutputRelabelConfigs = RelabelReader.Read(_reader, "output_relabel_configs", RelabelDialect.VmAgent),
             EnableWindows = _reader.Flag("enable_windows", false),

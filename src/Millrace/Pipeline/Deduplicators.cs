@@ -25,7 +25,8 @@ internal sealed class Deduplicators(MillraceConfig config)
         {
             foreach (var route in config.Routes)
             {
-                yield return Rule($"dedup route {route.Name}", section.DedupInterval, section.DropInputLabels);
+                yield return Rule(
+                    $"dedup route {route.Name}", section.DedupInterval, section.DropInputLabels, section.Ha);
             }
         }
         foreach (var destination in config.Destinations)
@@ -33,7 +34,8 @@ internal sealed class Deduplicators(MillraceConfig config)
             if (HasOwn(destination))
             {
                 yield return Rule(
-                    $"dedup destination {destination.Name}", destination.DedupInterval, destination.DropInputLabels);
+                    $"dedup destination {destination.Name}", destination.DedupInterval, destination.DropInputLabels,
+                    section.Ha);
             }
         }
     }
@@ -70,12 +72,13 @@ internal sealed class Deduplicators(MillraceConfig config)
     public bool IsOfDestination(int rule) => rule >= _first + (IsOn(config) ? config.Routes.Count : 0);
 
     private static AggregationRuleConfig Rule(
-        string name, TimeSpan interval, IReadOnlyList<string> dropInputLabels) => new()
+        string name, TimeSpan interval, IReadOnlyList<string> dropInputLabels, HaConfig? ha) => new()
         {
             Name = name,
             Interval = interval,
             IntervalText = ConfigQuantity.FormatDuration(interval),
             DropInputLabels = dropInputLabels,
+            Ha = ha,
             IsDeduplicator = true,
         };
 }

@@ -38,8 +38,11 @@ internal struct SeriesEntry
 internal struct AggregateTarget
 {
     public UInt128 SeriesKey;
-    public int Task;
-    public int Rule;
+    public ushort Task;
+    public ushort Rule;
+
+    /// <summary>Which of several replicas sends the series.</summary>
+    public uint Replica;
 
     /// <summary>The group; of a deduplicator's series, its label block.</summary>
     public int Group;
@@ -223,8 +226,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = series.Key,
-                Task = task,
-                Rule = rule,
+                Task = (ushort)task,
+                Rule = (ushort)rule,
+                Replica = series.Replica,
                 Group = GroupNumber(rule, series.GroupKey, series.Group),
                 SlotHint = NotFound,
             };
@@ -233,15 +237,16 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
         var kept = new KeptLabels();
         AddForwards(resolved.Forwards, ref kept);
         AddForwards(resolved.ExtraForwards, ref kept);
-        foreach (var (rule, task, key, labels) in resolved.Deduplications)
+        foreach (var (rule, task, key, labels, replica) in resolved.Deduplications)
         {
             _blocks.EnsureCapacity(_blockCount + 1);
             _blocks[_blockCount] = new BlockPlace { Address = Keep(labels, ref kept), Length = labels.Length };
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = key,
-                Task = task,
-                Rule = rule,
+                Task = (ushort)task,
+                Rule = (ushort)rule,
+                Replica = replica,
                 Group = _blockCount++,
                 SlotHint = NotFound,
             };

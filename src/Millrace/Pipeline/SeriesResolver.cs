@@ -17,7 +17,7 @@ internal readonly record struct ResolvedSeries(
     List<(int Lane, byte[] Labels)> Forwards)
 {
     /// <summary>Deduplicators that take the series; the label blocks are what they pass on.</summary>
-    public List<(int Rule, int Task, UInt128 Key, byte[] Labels)> Deduplications { get; init; } = [];
+    public List<(int Rule, int Task, UInt128 Key, byte[] Labels, uint Replica)> Deduplications { get; init; } = [];
 
     /// <summary>Lanes that carry the histograms and exemplars of a series whose samples are deduplicated.</summary>
     public List<(int Lane, byte[] Labels)> ExtraForwards { get; init; } = [];
@@ -213,7 +213,8 @@ internal sealed class SeriesResolver
         var task = LaneKey.StableLaneOf(identity, _config.Aggregation.TaskCount);
         // One array for both where they are equal: they are kept once.
         resolved.Deduplications.Add((
-            deduplicator, task, identity.StableKey(), identity.Equals(sent) ? labels : LabelBlock.Encode(identity)));
+            deduplicator, task, identity.StableKey(), identity.Equals(sent) ? labels : LabelBlock.Encode(identity),
+            _rules[deduplicator].ReplicaOf(series)));
     }
 
     private LabelSet WithoutDroppedLabels(int deduplicator, LabelSet series) =>

@@ -248,6 +248,7 @@ internal sealed class Worker
     private void Apply(BatchItem item, int task, ReadOnlySpan<TaskSample> samples)
     {
         var cache = item.Batch.Cache;
+        var hasReplicas = _generation.Config.Aggregation.Ha is not null;
         var shards = _tasks[task] ??= new RuleShard?[_generation.Rules.Length];
         foreach (ref readonly var sample in samples)
         {
@@ -264,9 +265,13 @@ internal sealed class Worker
             pending.TimesMs[at] = sample.TimeMs;
             pending.Values[at] = sample.Value;
             pending.StartsMs[at] = sample.StartMs;
+            if (hasReplicas)
+            {
+                pending.Replicas[at] = target.Replica;
+            }
             if (at + 1 == PendingSamples.Capacity)
             {
-                shard.Add(pending, item.ArrivalMs, _scratch);
+                shard.Take(pending, item.ArrivalMs, _scratch);
                 pending.Count = 0;
             }
         }
@@ -275,7 +280,7 @@ internal sealed class Worker
             var pending = shard.Pending!;
             if (pending.Count > 0)
             {
-                shard.Add(pending, item.ArrivalMs, _scratch);
+                shard.Take(pending, item.ArrivalMs, _scratch);
                 pending.Count = 0;
             }
             shard.Pending = null;

@@ -25,6 +25,10 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long DedupDropped { get; private set; }
 
+    public long ReplicaDropped { get; private set; }
+
+    public long ReplicaFailovers { get; private set; }
+
     public long OutOfOrder { get; private set; }
 
     public long AmbiguousResets { get; private set; }
@@ -99,6 +103,8 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         TooFarAhead += counters.TooFarAhead;
         Repeats += counters.Repeats;
         DedupDropped += counters.DedupDropped;
+        ReplicaDropped += counters.ReplicaDropped;
+        ReplicaFailovers += counters.ReplicaFailovers;
         OutOfOrder += counters.OutOfOrder;
         AmbiguousResets += counters.AmbiguousResets;
         CounterResets += counters.CounterResets;

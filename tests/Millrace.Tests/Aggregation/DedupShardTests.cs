@@ -103,7 +103,9 @@ public sealed class DedupShardTests
         var rule = new AggregationRule(
             new AggregationRuleConfig
             {
-                Interval = TimeSpan.FromMilliseconds(IntervalMs), IntervalText = "1s", IsDeduplicator = true,
+                Interval = TimeSpan.FromMilliseconds(IntervalMs),
+                IntervalText = "1s",
+                IsDeduplicator = true,
             },
             0);
         var clock = RuleClock.StartAt(rule, Origin);

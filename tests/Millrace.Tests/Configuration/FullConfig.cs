@@ -36,6 +36,7 @@ internal static class FullConfig
           rule_files: [rules.yml]
           dedup_interval: 5s
           drop_input_labels: [replica]
+          ha: {replica_label: prometheus_replica, failover_timeout: 45s}
           catch_up: 2m
           max_open_windows: 128
           rules:
