@@ -7,7 +7,6 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -249,23 +248,21 @@ internal sealed partial class Gateway : IDisposable
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRoutingCore();
         builder.Services.Configure<HostOptions>(static options => options.ShutdownTimeout = TimeSpan.FromSeconds(5));
-        builder.Services.Configure<SocketTransportOptions>(static options =>
-        {
-            // A request is decoded on the thread that read it: one hop less for each.
-            options.UnsafePreferInlineScheduling = true;
-            options.MaxReadBufferSize = 4 << 20;
-        });
-        builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(new ReceiveBuffers());
+        var intake = new WriteIntake(Pipeline.Ingest, _config.Ingest, _counters, NotAccepting);
+        builder.Services.AddSingleton<IConnectionListenerFactory>(
+            services => new ReceiveLoops(
+                intake, services.GetRequiredService<ILoggerFactory>(), _time, slowness: TimeSpan.FromSeconds(30)));
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(options =>
         {
             options.AddServerHeader = false;
             options.Limits.MaxRequestBodySize = _config.Ingest.MaxRequestBytes + 1;
-            options.Limits.MinRequestBodyDataRate = new MinDataRate(240, TimeSpan.FromSeconds(30));
+            options.Limits.MinRequestBodyDataRate = new MinDataRate(
+                RequestBody.MinBytesPerSecond, TimeSpan.FromSeconds(30));
             Listen(options, _config.Server.Listen);
         });
         var app = builder.Build();
-        new WriteEndpoints(Pipeline.Ingest, _config.Ingest, _counters, NotAccepting).Map(app);
+        new WriteEndpoints(intake).Map(app);
         new StatusEndpoints(new GatewayState
         {
             Pipeline = Pipeline,

@@ -19,7 +19,13 @@ internal enum RuleVerdict
 }
 
 /// <summary>The identity of a series inside a rule, and the group it belongs to.</summary>
-internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group)
+/// <param name="Key">The stable key of the series after input relabeling.</param>
+/// <param name="GroupKey">That of the group.</param>
+/// <param name="Group">The labels of the group.</param>
+/// <param name="Target">
+/// A hash of the target, the labels job and instance as they came; 0: there is none, or the rule does not ask.
+/// </param>
+internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group, uint Target = 0)
 {
     /// <summary>Who of several replicas sends it; see <see cref="AggregationRule.ReplicaOf"/>.</summary>
     public uint Replica { get; init; }
@@ -46,6 +52,7 @@ internal sealed class AggregationRule
     {
         Config = config;
         Key = StableHash.Hash128(Encoding.UTF8.GetBytes($"{occurrence} {Definition(config)}"));
+        KeyWithoutMatch = StableHash.Hash128(Encoding.UTF8.GetBytes(Definition(config with { Match = null })));
         IntervalMs = (long)config.Interval.TotalMilliseconds;
         var staleness = config.StalenessInterval ?? config.Interval;
         StalenessMs = (long)staleness.TotalMilliseconds;
@@ -69,6 +76,9 @@ internal sealed class AggregationRule
     /// <summary>The same in every process for the same rule text: by it state finds its rule again.</summary>
     public UInt128 Key { get; }
 
+    /// <summary>Equal for rules that differ in their selectors alone.</summary>
+    public UInt128 KeyWithoutMatch { get; }
+
     public string Name => Config.Name.Length > 0 ? Config.Name : Config.Path;
 
     public long IntervalMs { get; }
@@ -88,7 +98,25 @@ internal sealed class AggregationRule
 
     public bool HasCounters { get; }
 
+    /// <summary>Its series and groups are counted, which takes one task for all of them.</summary>
+    public bool IsBounded => Config.MaxSeries > 0 || Config.MaxGroups > 0;
+
     public bool IsArrivalTime => Config.Time == RuleTime.Arrival;
+
+    public static AggregationRule[] CompileAll(IReadOnlyList<AggregationRuleConfig> configs)
+    {
+        var rules = new AggregationRule[configs.Count];
+        var seen = new Dictionary<UInt128, int>();
+        for (var i = 0; i < rules.Length; i++)
+        {
+            // Two rules of the same text are two rules: the second is told apart by its occurrence.
+            var rule = new AggregationRule(configs[i], occurrence: 0);
+            var occurrence = seen.GetValueOrDefault(rule.Key);
+            seen[rule.Key] = occurrence + 1;
+            rules[i] = occurrence == 0 ? rule : new AggregationRule(configs[i], occurrence);
+        }
+        return rules;
+    }
 
     /// <summary>Decides what becomes of a series; <paramref name="scratch"/> is overwritten.</summary>
     public RuleVerdict TryTake(LabelSet series, LabelBuilder scratch, out RuleSeries taken)
@@ -104,9 +132,19 @@ internal sealed class AggregationRule
             return RuleVerdict.Dropped;
         }
         var group = OutputNaming.Group(Config, input);
-        taken = new RuleSeries(input.StableKey(), group.StableKey(), group) { Replica = ReplicaOf(series) };
+        taken = new RuleSeries(input.StableKey(), group.StableKey(), group, TargetOf(series))
+        {
+            Replica = ReplicaOf(series),
+        };
         return RuleVerdict.Taken;
     }
+
+    /// <summary>
+    /// The task of a group: every rule's group is finished in one task. A rule with bounds is in one task as a whole,
+    /// so that they are decided in the order of the log.
+    /// </summary>
+    public int TaskOf(in RuleSeries series, int taskCount) =>
+        (int)(ulong)((IsBounded ? Key : series.GroupKey) % (UInt128)taskCount);
 
     /// <summary>The labels of an output series; null when output relabeling drops it.</summary>
     public LabelSet? OutputLabels(LabelSet group, OutputKind output)
@@ -128,6 +166,16 @@ internal sealed class AggregationRule
     /// </summary>
     public uint ReplicaOf(LabelSet series) =>
         Config.Ha is { } ha ? (uint)StableHash.Hash64(Encoding.UTF8.GetBytes(series[ha.ReplicaLabel])) : 0;
+
+    private uint TargetOf(LabelSet series)
+    {
+        if (!HasCounters || IsArrivalTime || Config.FirstSample != FirstSample.Auto || series["instance"].Length == 0)
+        {
+            return 0;
+        }
+        var target = LabelSet.Of(("instance", series["instance"]), ("job", series["job"])).StableKey();
+        return Math.Max(1, (uint)target & (uint.MaxValue >> 1));
+    }
 
     /// <summary>The series without <c>drop_input_labels</c> and the replica label.</summary>
     public LabelSet WithoutDroppedLabels(LabelSet series)
@@ -179,12 +227,13 @@ internal sealed class AggregationRule
         return problems.Count == 0 ? relabeler : throw new ArgumentException(problems[0].ToString());
     }
 
-    /// <summary>Everything that decides the rule's results, and nothing of where it was written.</summary>
+    /// <summary>Everything that decides the rule's results; not its name, nor where it was written.</summary>
     private static string Definition(AggregationRuleConfig config)
     {
         static RelabelConfig Bare(RelabelConfig rule) => rule with { File = "", Line = 0, Path = "" };
         var bare = config with
         {
+            Name = config.IsDeduplicator ? config.Name : "", // That of its route or destination.
             File = "",
             Line = 0,
             Path = "",

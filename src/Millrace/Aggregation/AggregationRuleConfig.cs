@@ -15,7 +15,10 @@ public enum RuleTime
 /// <summary>What the first sample of a counter adds.</summary>
 public enum FirstSample
 {
-    /// <summary>Its value only where a start timestamp shows that the counter began inside the window.</summary>
+    /// <summary>
+    /// Its value only where the counter is known to have begun under the rule's eyes: by its start timestamp, or
+    /// because the group knew its target before.
+    /// </summary>
     Auto,
 
     /// <summary>Its value.</summary>
@@ -23,6 +26,42 @@ public enum FirstSample
 
     /// <summary>Nothing.</summary>
     Zero,
+}
+
+/// <summary>Where the increase between two samples of a counter goes that lie in different windows.</summary>
+public enum GapPolicy
+{
+    /// <summary>To the window of the later sample.</summary>
+    Attribute,
+
+    /// <summary>To the windows between, by their share of the time, as far as they are still open.</summary>
+    Spread,
+
+    /// <summary>
+    /// To the window of the later sample, but not more than one interval's share; the rest is dropped.
+    /// </summary>
+    Cap,
+}
+
+/// <summary>What a decrease of a counter means.</summary>
+public enum ResetPolicy
+{
+    /// <summary>A reset to zero: the new value counts in full.</summary>
+    Prometheus,
+
+    /// <summary>
+    /// A decrease by less than an eighth of the value is a rollback, which adds nothing; any other is a reset.
+    /// </summary>
+    VictoriaMetrics,
+}
+
+/// <summary>What becomes of a sample whose window is closed.</summary>
+public enum LatePolicy
+{
+    Drop,
+
+    /// <summary>What it adds to sums and counts, and to counters, goes to the oldest open window.</summary>
+    Carry,
 }
 
 /// <summary>One aggregation rule as validated by the configuration loader: vmagent's fields, and ours below.</summary>
@@ -79,6 +118,24 @@ public sealed record AggregationRuleConfig
     public TimeSpan? AllowedLateness { get; init; }
 
     public FirstSample FirstSample { get; init; } = FirstSample.Auto;
+
+    public GapPolicy Gap { get; init; } = GapPolicy.Attribute;
+
+    public ResetPolicy Resets { get; init; } = ResetPolicy.Prometheus;
+
+    public LatePolicy Late { get; init; } = LatePolicy.Drop;
+
+    /// <summary><c>dedup: exact</c>: the samples of open windows are remembered one by one.</summary>
+    public bool RemembersSamples { get; init; }
+
+    /// <summary>A 0 one interval before the first value of a new cumulative series.</summary>
+    public bool ZeroInjection { get; init; }
+
+    /// <summary>The most series with a state of their own; 0: no bound.</summary>
+    public long MaxSeries { get; init; }
+
+    /// <summary>The most groups beside the overflow groups; 0: no bound.</summary>
+    public long MaxGroups { get; init; }
 
     /// <summary><c>partial_windows: emit</c>: also emit the window during which the rule began.</summary>
     public bool EmitPartialWindows { get; init; }

@@ -17,10 +17,11 @@ internal sealed class ArrivalShard : RuleShard
         public bool HasLast;
         public long LastMs;      // timestamp of the last sample
         public double LastValue;
-        public long DeadlineMs;  // arrival of the last sample + staleness
+        public long DeadlineMs;  // arrival of the last sample that was used + staleness
         public long RateSinceMs; // timestamp of the last sample before this window
         public double Increase;
         public double IncreasePrometheus;
+        public double RateIncrease; // IncreasePrometheus since RateSinceMs
     }
 
     private readonly Column<SeriesRow> _series = new();
@@ -68,11 +69,10 @@ internal sealed class ArrivalShard : RuleShard
             ref var series = ref _series[samples.Slots[i]];
             Groups.Touch(series.Group, arrivalMs);
             series.IsInWindow = true;
-            if (Rule.HasCounters)
+            if (!Rule.HasCounters || TryAddCounterSample(ref series, timeMs, value, arrivalMs))
             {
-                AddCounterSample(ref series, timeMs, value, arrivalMs);
+                series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
             }
-            series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
             scratch.Groups[accepted] = series.Group;
             scratch.Values[accepted] = value;
             scratch.TimesMs[accepted++] = timeMs;
@@ -135,7 +135,7 @@ internal sealed class ArrivalShard : RuleShard
         _dedup?.Read(reader, Series.SlotCount);
     }
 
-    protected override void AddSeries(int slot, int group)
+    protected override void AddSeries(int slot, int group, uint target)
     {
         _series.EnsureCapacity(Series.SlotCount);
         _series[slot] = new SeriesRow { Group = group };
@@ -190,10 +190,9 @@ internal sealed class ArrivalShard : RuleShard
             {
                 continue;
             }
-            var at = survivors.Count++;
-            dedup.Take(slot, out survivors.TimesMs[at], out survivors.Values[at], out survivors.StartsMs[at]);
-            survivors.Slots[at] = slot;
-            if (at + 1 == PendingSamples.Capacity)
+            dedup.Take(slot, out var timeMs, out var value, out var startMs);
+            survivors.Add(slot, timeMs, value, startMs);
+            if (survivors.Count == PendingSamples.Capacity)
             {
                 BookAll(survivors, endMs, scratch);
                 survivors.Count = 0;
@@ -203,14 +202,15 @@ internal sealed class ArrivalShard : RuleShard
         survivors.Count = 0;
     }
 
-    private void AddCounterSample(ref SeriesRow series, long timeMs, double value, long arrivalMs)
+    /// <summary>False: it is older than the last one, and so does not prolong the life of its series.</summary>
+    private bool TryAddCounterSample(ref SeriesRow series, long timeMs, double value, long arrivalMs)
     {
         // vmagent compares deadlines in whole seconds.
         var isKnown = series.HasLast && series.DeadlineMs / 1000 >= arrivalMs / 1000;
         if (isKnown && timeMs < series.LastMs)
         {
             Counters.OutOfOrder++;
-            return;
+            return false;
         }
         if (isKnown)
         {
@@ -218,19 +218,22 @@ internal sealed class ArrivalShard : RuleShard
             var delta = Runs.Delta(series.LastValue, value);
             series.Increase += delta;
             series.IncreasePrometheus += delta;
+            series.RateIncrease += delta;
         }
         else
         {
             if (Rule.Config.FirstSample != FirstSample.Zero
-                && arrivalMs / 1000 >= (Clock.StartMs + Rule.IgnoreFirstSampleMs) / 1000)
+                && arrivalMs / 1000 >= (Clock.StartMs / 1000) + (Rule.IgnoreFirstSampleMs / 1000))
             {
                 series.Increase += value;
             }
             series.RateSinceMs = timeMs;
+            series.RateIncrease = 0;
         }
         series.HasLast = true;
         series.LastMs = timeMs;
         series.LastValue = value;
+        return true;
     }
 
     private void Sweep(ShardScratch scratch, long endMs)
@@ -243,16 +246,19 @@ internal sealed class ArrivalShard : RuleShard
             {
                 continue;
             }
+            // A sample from before the first boundary may be stale at the first close, up to two intervals later; so
+            // may the last one that was used, where older ones went on coming.
+            var isStale = endMs > series.DeadlineMs;
             if (series.IsInWindow)
             {
-                scratch.Series[count++] = Finish(ref series);
+                scratch.Series[count++] = Finish(ref series, isStale);
                 if (count == scratch.Series.Length)
                 {
                     AddSeries(scratch.Series);
                     count = 0;
                 }
             }
-            else if (endMs > series.DeadlineMs && _dedup?.Holds(slot) != true)
+            if (isStale && _dedup?.Holds(slot) != true)
             {
                 Groups.Leave(series.Group);
                 Series.Remove(slot);
@@ -270,21 +276,23 @@ internal sealed class ArrivalShard : RuleShard
         }
     }
 
-    private static SeriesWindow Finish(ref SeriesRow series)
+    private static SeriesWindow Finish(ref SeriesRow series, bool isStale)
     {
         var spanMs = series.LastMs - series.RateSinceMs;
+        var hasRate = series.HasLast && spanMs > 0 && !isStale;
         var finished = new SeriesWindow
         {
             Group = series.Group,
             Increase = series.Increase,
             IncreasePrometheus = series.IncreasePrometheus,
-            Rate = series.HasLast && spanMs > 0 ? series.IncreasePrometheus / (spanMs / 1000.0) : double.NaN,
+            Rate = hasRate ? series.RateIncrease / (spanMs / 1000.0) : double.NaN,
             LastMs = series.LastMs,
             LastValue = series.LastValue,
         };
         series.IsInWindow = false;
         series.Increase = 0;
         series.IncreasePrometheus = 0;
+        series.RateIncrease = 0;
         series.RateSinceMs = series.LastMs;
         return finished;
     }

@@ -28,6 +28,11 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
     public long LatenessMs { get; private set; } = rule.IsArrivalTime ? 0
         : (long)(rule.Config.AllowedLateness ?? Min(StartLateness, rule.Config.Interval)).TotalMilliseconds;
 
+    /// <summary>Nothing has changed that this policy was made for: what <c>auto</c> has learned stays.</summary>
+    public bool IsFor(AggregationRule other, RuleClock otherClock, AggregationConfig otherConfig) =>
+        rule.Key == other.Key && clock == otherClock && config.MaxOpenWindows == otherConfig.MaxOpenWindows
+        && rule.Config.AllowedLateness == other.Config.AllowedLateness;
+
     /// <summary>
     /// The window up to which to close now. While <paramref name="isCatchingUp"/> senders deliver what they kept, and
     /// only the bound on open windows closes any.

@@ -90,6 +90,8 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
         }
         ClosedThrough = throughWindow;
         var endMs = Rule.EndOf(throughWindow, Clock.OffsetMs);
+        // A deduplicator that a reload took away ends with all that it holds.
+        var dueMs = throughWindow >= Term.LastWindow ? long.MaxValue : endMs;
         // Of what was held when the last sample came, nothing true was further ahead.
         var aheadMs = Rule.EndOf(Rule.WindowOf(_latestArrivalMs, Clock.OffsetMs) + 1, Clock.OffsetMs);
         var forgottenMs = endMs - Math.Max(MinMemoryMs, 2 * Rule.IntervalMs);
@@ -100,7 +102,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
             ref var series = ref _series[slot];
             if (series.Head != NoEntry)
             {
-                Release(slot, ref series.Head, endMs, aheadMs, part);
+                Release(slot, ref series.Head, dueMs, aheadMs, part);
             }
             else if (series.IsUsed && series.LastArrivalMs < forgottenMs)
             {
@@ -165,7 +167,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
         }
     }
 
-    protected override void AddSeries(int slot, int group) =>
+    protected override void AddSeries(int slot, int group, uint target) =>
         throw new InvalidOperationException("A deduplicator has no groups; its series come with their labels.");
 
     private void Hold(ref int head, long timeMs, double value, long startMs)
@@ -211,7 +213,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
     }
 
     /// <summary>Passes on what is due of a series, in the order of time.</summary>
-    private void Release(int slot, ref int head, long endMs, long aheadMs, WindowPart part)
+    private void Release(int slot, ref int head, long dueMs, long aheadMs, WindowPart part)
     {
         var first = part.Samples.Count;
         ref var place = ref head;
@@ -219,16 +221,16 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
         {
             var number = place;
             ref var entry = ref _entries[number - 1];
-            if (entry.TimeMs > endMs && entry.TimeMs <= aheadMs)
+            if (entry.TimeMs > dueMs && entry.TimeMs <= aheadMs)
             {
                 place = ref entry.Next;
                 continue;
             }
-            part.Samples.Add(new OutputSample(Series.KeyOf(slot), _labels[slot]!, entry.Value)
-            {
-                TimestampMs = entry.TimeMs,
-                StartMs = entry.StartMs,
-            });
+            part.Samples.Add(
+                new OutputSample(Series.KeyOf(slot), _labels[slot]!, entry.Value, part.EndMs - entry.TimeMs)
+                {
+                    StartMs = entry.StartMs,
+                });
             place = entry.Next;
             entry.Next = _firstFree;
             _firstFree = number;

@@ -10,21 +10,18 @@ namespace Millrace.Aggregation;
 /// sum of (last - first) over the runs, and the deltas from base to first run and from run to run, which so belong to
 /// the later window. The result does not depend on order or repetition (see <see cref="SideRuns"/>).
 /// </summary>
-internal sealed class EventShard : RuleShard
+internal sealed partial class EventShard : RuleShard
 {
-    private struct SeriesRow
-    {
-        public int Group;
-        public bool HasBase;
-        public long BaseMs;
-        public double BaseValue;
-    }
-
-    private readonly Column<SeriesRow> _series = new();
+    private readonly Column<EventSeries> _series = new();
+    private readonly Column<double> _ahead = new(); // with gap: spread, what was booked of the increase after the base
+    private readonly Dictionary<ulong, long> _targets = []; // scratch of FindKnownTargets
     private readonly List<WindowState> _open = [];  // by window
     private readonly Stack<WindowState> _spare = new();
     private readonly bool _usesSamples;
     private readonly bool _hasSeriesOutputs;
+    private readonly bool _spreads;
+    private readonly bool _asksTargets;
+    private readonly bool _isPlain; // neither remembers samples nor bounds its series
     private WindowState? _latest; // the window of the last sample: mostly that of the next one
 
     public EventShard(AggregationRule rule, RuleClock clock)
@@ -32,6 +29,9 @@ internal sealed class EventShard : RuleShard
     {
         _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
         _hasSeriesOutputs = Array.Exists(rule.Outputs, output => !output.UsesSamples);
+        _spreads = rule.HasCounters && rule.Config.Gap == GapPolicy.Spread;
+        _asksTargets = rule.HasCounters && rule.Config.FirstSample == FirstSample.Auto;
+        _isPlain = !rule.Config.RemembersSamples && rule.Config.MaxSeries == 0;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
@@ -40,7 +40,7 @@ internal sealed class EventShard : RuleShard
         Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
         if (Rule.DedupMs > 0)
         {
-            Hold(samples, arrivalMs);
+            Hold(samples, arrivalMs, scratch);
             return;
         }
         BookAll(samples, arrivalMs, scratch);
@@ -48,7 +48,7 @@ internal sealed class EventShard : RuleShard
 
     private void BookAll(PendingSamples samples, long arrivalMs, ShardScratch scratch)
     {
-        var ahead = Rule.WindowOf(arrivalMs, Clock.OffsetMs) + 1;
+        var ahead = WindowOf(arrivalMs) + 1;
         var accepted = 0;
         WindowState? acceptedIn = null;
         for (var i = 0; i < samples.Count; i++)
@@ -64,11 +64,14 @@ internal sealed class EventShard : RuleShard
             var window = WindowFor(timeMs, ahead);
             if (window is null)
             {
-                Refuse(timeMs, arrivalMs);
+                Refuse(samples, i, arrivalMs);
                 continue;
             }
             var slot = samples.Slots[i];
-            var booking = Book(window, slot, timeMs, value, samples.StartsMs[i], out var oldValue);
+            var startMs = samples.StartsMs[i];
+            var booking = _isPlain
+                ? Book(window, slot, timeMs, value, startMs, out var oldValue)
+                : BookOther(window, slot, timeMs, value, startMs, out oldValue);
             if (booking != Booking.New)
             {
                 Counters.Repeats++;
@@ -100,11 +103,11 @@ internal sealed class EventShard : RuleShard
         while (ClosedThrough < throughWindow)
         {
             var window = ClosedThrough + 1;
-            var state = _open.Count > 0 && _open[0].Window == window ? _open[0] : null;
+            var state = OpenAt(window);
             if (state is null && Groups.AliveCount == 0)
             {
                 // Nothing happens before the next open window: a long absence costs no work.
-                ClosedThrough = _open.Count > 0 ? Math.Min(throughWindow, _open[0].Window - 1) : throughWindow;
+                ClosedThrough = Math.Min(throughWindow, QuietThrough());
                 continue;
             }
             var isBooked = window >= FirstBookedWindow;
@@ -136,6 +139,10 @@ internal sealed class EventShard : RuleShard
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
             writer.Write(_series[slot]);
+            if (_spreads)
+            {
+                writer.Write(_ahead[slot]);
+            }
         }
         writer.Write(_open.Count);
         foreach (var window in _open)
@@ -147,10 +154,14 @@ internal sealed class EventShard : RuleShard
     public override void Read(SnapshotReader reader)
     {
         base.Read(reader);
-        _series.EnsureCapacity(Series.SlotCount);
+        ReserveSeries();
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
-            _series[slot] = reader.Read<SeriesRow>();
+            _series[slot] = reader.Read<EventSeries>();
+            if (_spreads)
+            {
+                _ahead[slot] = reader.ReadDouble();
+            }
         }
         for (var count = reader.ReadInt32(); count > 0; count--)
         {
@@ -160,68 +171,53 @@ internal sealed class EventShard : RuleShard
         }
     }
 
-    protected override void AddSeries(int slot, int group)
+    protected override void AddSeries(int slot, int group, uint target)
     {
-        _series.EnsureCapacity(Series.SlotCount);
-        _series[slot] = new SeriesRow { Group = group };
+        ReserveSeries();
+        _series[slot] = new EventSeries(group, target);
         foreach (var window in _open)
         {
             window.Reserve(Series.SlotCount, Groups.RowCount);
         }
     }
 
-    /// <summary>Deduplication decides at the close of a window which of its samples count.</summary>
-    private void Hold(PendingSamples samples, long arrivalMs)
+    private void ReserveSeries()
     {
-        var ahead = Rule.WindowOf(arrivalMs, Clock.OffsetMs) + 1;
-        for (var i = 0; i < samples.Count; i++)
+        _series.EnsureCapacity(Series.SlotCount);
+        if (_spreads)
         {
-            var timeMs = samples.TimesMs[i];
-            if (double.IsNaN(samples.Values[i]))
-            {
-                Counters.NotANumber++;
-                continue;
-            }
-            var window = WindowFor(timeMs, ahead);
-            if (window is null)
-            {
-                Refuse(timeMs, arrivalMs);
-                continue;
-            }
-            var isNew = window.Dedup!.TryHold(
-                samples.Slots[i], (int)(timeMs - window.StartMs), samples.Values[i], samples.StartsMs[i]);
-            Counters.DedupDropped += isNew ? 0 : 1;
+            _ahead.EnsureCapacity(Series.SlotCount);
         }
     }
 
-    /// <summary>What deduplication held back of a window goes the way of samples, series by series.</summary>
-    private void BookSurvivors(WindowState window, ShardScratch scratch)
+    /// <summary>
+    /// The state of the window to be closed next; null if there is none. A gap that is spread needs one in each of its
+    /// windows.
+    /// </summary>
+    private WindowState? OpenAt(long window)
     {
-        if (window.Dedup is not { } dedup)
+        if (_open.Count == 0)
         {
-            return;
+            return null;
         }
-        var survivors = scratch.Survivors;
-        var endMs = Rule.EndOf(window.Window, Clock.OffsetMs);
-        for (var slot = 0; slot < Series.SlotCount; slot++)
-        {
-            for (var entry = dedup.Begin(slot); entry >= 0;)
-            {
-                var at = survivors.Count++;
-                entry = dedup.Take(entry, out var offset, out survivors.Values[at], out survivors.StartsMs[at]);
-                survivors.Slots[at] = slot;
-                survivors.TimesMs[at] = window.StartMs + offset;
-                if (at + 1 == PendingSamples.Capacity)
-                {
-                    BookAll(survivors, endMs, scratch);
-                    survivors.Count = 0;
-                }
-            }
-        }
-        BookAll(survivors, endMs, scratch);
-        survivors.Count = 0;
-        dedup.Clear();
+        var isInGap = _spreads
+            && Rule.EndOf(window, Clock.OffsetMs) > _open[0].StartMs - Rule.CounterMemoryMs;
+        return _open[0].Window == window || isInGap ? StateOf(window) : null;
     }
+
+    /// <summary>With no group alive, windows up to here are empty.</summary>
+    private long QuietThrough()
+    {
+        if (_open.Count == 0)
+        {
+            return long.MaxValue;
+        }
+        return _spreads
+            ? Rule.WindowOf(_open[0].StartMs - Rule.CounterMemoryMs + 1, Clock.OffsetMs) - 1
+            : _open[0].Window - 1;
+    }
+
+    private long WindowOf(long timeMs) => Rule.WindowOf(timeMs, Clock.OffsetMs);
 
     /// <summary>The open window of a time; null when it is closed or too far ahead.</summary>
     private WindowState? WindowFor(long timeMs, long ahead)
@@ -230,11 +226,17 @@ internal sealed class EventShard : RuleShard
         {
             return latest;
         }
-        var window = Rule.WindowOf(timeMs, Clock.OffsetMs);
+        var window = WindowOf(timeMs);
         if (window <= ClosedThrough || window > ahead)
         {
             return null;
         }
+        return _latest = StateOf(window);
+    }
+
+    /// <summary>The state of an open window, made if there is none.</summary>
+    private WindowState StateOf(long window)
+    {
         var at = _open.Count;
         while (at > 0 && _open[at - 1].Window >= window)
         {
@@ -249,20 +251,108 @@ internal sealed class EventShard : RuleShard
             var startMs = Rule.EndOf(window - 1, Clock.OffsetMs);
             _open.Insert(at, state.Open(window, startMs, Series.SlotCount, Groups.RowCount));
         }
-        return _latest = _open[at];
+        return _open[at];
     }
 
-    private void Refuse(long timeMs, long arrivalMs)
+    private void Refuse(PendingSamples samples, int i, long arrivalMs)
     {
-        if (Rule.WindowOf(timeMs, Clock.OffsetMs) <= ClosedThrough)
-        {
-            // Too late for its window. What a counter gained is not lost: it counts from the base on.
-            Counters.CountLate(arrivalMs - timeMs);
-        }
-        else
+        var timeMs = samples.TimesMs[i];
+        var window = WindowOf(timeMs);
+        if (window > ClosedThrough)
         {
             Counters.TooFarAhead++;
+            return;
         }
+        Counters.CountLate(arrivalMs - timeMs);
+        ref var series = ref _series[samples.Slots[i]];
+        if (Rule.Config.Late == LatePolicy.Carry && window >= FirstBookedWindow)
+        {
+            Carry(samples.Slots[i], timeMs, samples.Values[i], samples.StartsMs[i]);
+        }
+        else if (Rule.HasCounters && series.HasBase
+            && (timeMs > series.BaseMs ? samples.Values[i] < series.BaseValue : samples.Values[i] > series.BaseValue))
+        {
+            // What the counter gained is not lost, it counts from the base on; but this reset may be.
+            Counters.AmbiguousResets++;
+        }
+    }
+
+    /// <summary>
+    /// A late sample adds to the sums and counts of the oldest open window. A counter goes on from it: what it gained
+    /// since the base goes there, too, also if the series never shows again. Without a base it waits for a sample in
+    /// time, which then is a first one.
+    /// </summary>
+    private void Carry(int slot, long timeMs, double value, long startMs)
+    {
+        ref var series = ref _series[slot];
+        // Judged by time, not by when series are freed.
+        var hasBase = series.HasBase
+            && series.BaseMs + Rule.CounterMemoryMs >= Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+        if (hasBase && timeMs == series.BaseMs)
+        {
+            Counters.Repeats++;
+            return;
+        }
+        Counters.Carried++;
+        var window = StateOf(ClosedThrough + 1);
+        Groups.Touch(series.Group, window.StartMs + 1);
+        for (var i = 0; i < window.Outputs.Length; i++)
+        {
+            if (Rule.Outputs[i].CarriesLate)
+            {
+                window.Outputs[i].AddSamples(new(in series.Group), new(in value), new(in timeMs));
+            }
+        }
+        if (!Rule.HasCounters || series.IsShared || !hasBase || timeMs < series.BaseMs)
+        {
+            return;
+        }
+        var startOffset = startMs != 0 && startMs <= timeMs ? startMs - timeMs : SideRun.NoStart;
+        var single = new SideRun(new Run(0, value), startOffset);
+        var finished = new SeriesWindow
+        {
+            Group = series.Group, FirstMs = timeMs, LastMs = timeMs, FirstValue = value, LastValue = value,
+        };
+        FollowCounter(timeMs, slot, new(in single), isKnownTarget: false, closing: null, ref finished);
+        MoveBase(ref series, in finished);
+        AddGains(window, ref finished, window.StartMs + 1);
+    }
+
+    /// <summary>A sample of a rule that remembers samples, or of a series without a state of its own.</summary>
+    private Booking BookOther(
+        WindowState window, int slot, long timeMs, double value, long startMs, out double oldValue)
+    {
+        if (_series[slot].IsShared)
+        {
+            oldValue = 0;
+            BookGauge(ref window.Runs[slot], (int)(timeMs - window.StartMs), 0, out _);
+            return Booking.New;
+        }
+        if (window.Remembered is not { } remembered)
+        {
+            return Book(window, slot, timeMs, value, startMs, out oldValue);
+        }
+        var startOffset = startMs != 0 && startMs <= timeMs ? startMs - window.StartMs : SideRun.NoStart;
+        var sample = new RememberedSample
+        {
+            Value = value,
+            Offset = (int)(timeMs - window.StartMs),
+            StartOffset = startOffset is > int.MinValue and <= int.MaxValue
+                ? (int)startOffset : RememberedSample.NoStart,
+        };
+        if (!remembered.TryAdd(slot, sample, out var booking, out oldValue))
+        {
+            Counters.NotRemembered++;
+            return Book(window, slot, timeMs, value, startMs, out oldValue);
+        }
+        if (booking != Booking.Repeat)
+        {
+            // The runs are what is left if the series grows too large to be remembered.
+            var ambiguous = Counters.AmbiguousResets;
+            Book(window, slot, timeMs, value, startMs, out _);
+            Counters.AmbiguousResets = ambiguous;
+        }
+        return booking;
     }
 
     private Booking Book(
@@ -315,7 +405,7 @@ internal sealed class EventShard : RuleShard
         }
         if (run.IsEnd(offset))
         {
-            if (run.TryRepeat(offset, value, out var booking, out oldValue))
+            if (run.TryRepeat(offset, value, ref Counters.AmbiguousResets, out var booking, out oldValue))
             {
                 return booking;
             }
@@ -353,9 +443,12 @@ internal sealed class EventShard : RuleShard
         long knownOffset = run.LastOffset;
         if (run.FirstOffset == 0)
         {
-            // The base to be: the present one, or a sample in a window that is still open.
+            // The base to be: the present one, or a sample in a window that is still open. Without one the start tells
+            // whether the counter began under the rule's eyes.
             ref var series = ref _series[slot];
-            var baseMs = series.HasBase ? series.BaseMs : Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+            var baseMs = series.HasBase
+                ? series.BaseMs
+                : Math.Min(Clock.StartMs - 1, Rule.EndOf(ClosedThrough, Clock.OffsetMs));
             knownOffset = baseMs - window.StartMs;
         }
         return startOffset > knownOffset ? startOffset : SideRun.NoStart;
@@ -416,27 +509,18 @@ internal sealed class EventShard : RuleShard
     /// </summary>
     private void Sweep(WindowState window, ShardScratch scratch, bool isBooked)
     {
-        var count = 0;
-        for (var slot = 0; slot < Series.SlotCount; slot++)
+        // No target is old before the third window.
+        var mayWait = _asksTargets && isBooked && window.Window > Clock.FirstWholeWindow;
+        if (SweepSeries(window, scratch, isBooked, mayWait) > 0)
         {
-            ref var run = ref window.Runs[slot];
-            if (run.FirstOffset == 0)
-            {
-                continue;
-            }
-            scratch.Series[count++] = Finish(window, slot, in run);
-            if (run.FirstOffset == Run.InSideTable)
-            {
-                window.SideRuns.Remove(slot);
-            }
-            run = default;
-            if (count == scratch.Series.Length)
-            {
-                AddSeries(window, scratch.Series.AsSpan(0, count), isBooked);
-                count = 0;
-            }
+            FindKnownTargets(window);
+            SweepSeries(window, scratch, isBooked, mayWait: false);
+            _targets.Clear();
         }
-        AddSeries(window, scratch.Series.AsSpan(0, count), isBooked);
+        if (_spreads)
+        {
+            SpreadOverGaps(window, isBooked);
+        }
         if (!isBooked)
         {
             for (var group = 0; group < Groups.RowCount; group++)
@@ -447,6 +531,51 @@ internal sealed class EventShard : RuleShard
                 }
             }
         }
+    }
+
+    /// <summary>
+    /// All series of the window. First samples of series with a target may have to wait until it is known which
+    /// targets are known: their runs stay, and are counted.
+    /// </summary>
+    private int SweepSeries(WindowState window, ShardScratch scratch, bool isBooked, bool mayWait)
+    {
+        var count = 0;
+        var waiting = 0;
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            ref var run = ref window.Runs[slot];
+            if (run.FirstOffset == 0)
+            {
+                continue;
+            }
+            if (mayWait && MayBeBirth(window, slot, in run))
+            {
+                waiting++;
+                continue;
+            }
+            Finish(window, slot, scratch, ref scratch.Series[count]);
+            if (_series[slot].IsShared)
+            {
+                Touch(scratch.Series[count], isBooked); // of series without a state nothing else is known
+            }
+            else
+            {
+                count++;
+            }
+            if (run.FirstOffset == Run.InSideTable)
+            {
+                window.SideRuns.Remove(slot);
+            }
+            window.Remembered?.Remove(slot);
+            run = default;
+            if (count == scratch.Series.Length)
+            {
+                AddSeries(window, scratch.Series.AsSpan(0, count), isBooked);
+                count = 0;
+            }
+        }
+        AddSeries(window, scratch.Series.AsSpan(0, count), isBooked);
+        return waiting;
     }
 
     private void AddSeries(WindowState window, ReadOnlySpan<SeriesWindow> series, bool isBooked)
@@ -467,80 +596,6 @@ internal sealed class EventShard : RuleShard
             }
         }
     }
-
-    private SeriesWindow Finish(WindowState window, int slot, in Run run)
-    {
-        ref var series = ref _series[slot];
-        var single = new SideRun(run, SideRun.NoStart);
-        var runs = run.FirstOffset == Run.InSideTable
-            ? window.SideRuns[slot]
-            : new ReadOnlySpan<SideRun>(in single);
-        var first = runs[0].Run;
-        var last = runs[^1].Run;
-        var finished = new SeriesWindow
-        {
-            Group = series.Group,
-            FirstMs = window.StartMs + first.FirstOffset,
-            LastMs = window.StartMs + last.LastOffset,
-            FirstValue = first.FirstValue,
-            LastValue = last.LastValue,
-        };
-        if (Rule.HasCounters)
-        {
-            FollowCounter(window, in series, runs, ref finished);
-        }
-        series.HasBase = true;
-        series.BaseMs = finished.LastMs;
-        series.BaseValue = finished.LastValue;
-        return finished;
-    }
-
-    /// <summary>
-    /// From the base along the runs. Between two resets a counter gains the difference of the ends, whatever lies
-    /// between; it begins anew at 0. Rounded once, so that it does not show how the runs came to be.
-    /// </summary>
-    private void FollowCounter(
-        WindowState window, in SeriesRow series, ReadOnlySpan<SideRun> runs, ref SeriesWindow finished)
-    {
-        var hasBase = series.HasBase && finished.FirstMs - series.BaseMs <= Rule.CounterMemoryMs;
-        var gained = default(DoubleDouble);
-        var fromValue = hasBase ? series.BaseValue : finished.FirstValue;
-        var lastValue = fromValue;
-        var lastOffset = hasBase ? series.BaseMs - window.StartMs : runs[0].Run.FirstOffset;
-        foreach (ref readonly var run in runs)
-        {
-            if (run.BeginsAfter(lastOffset, lastValue))
-            {
-                Counters.CounterResets++;
-                gained.Add(lastValue);
-                gained.Add(-fromValue);
-                fromValue = 0;
-            }
-            gained.Add(run.Extra);
-            lastValue = run.Run.LastValue;
-            lastOffset = run.Run.LastOffset;
-        }
-        gained.Add(lastValue);
-        gained.Add(-fromValue);
-
-        finished.IncreasePrometheus = gained.Value;
-        if (!hasBase && CountsFirstSample(finished.FirstMs, runs[0].StartOffset))
-        {
-            gained.Add(finished.FirstValue);
-        }
-        finished.Increase = gained.Value;
-        var spanMs = finished.LastMs - (hasBase ? series.BaseMs : finished.FirstMs);
-        finished.Rate = spanMs > 0 ? finished.IncreasePrometheus / (spanMs / 1000.0) : double.NaN;
-    }
-
-    private bool CountsFirstSample(long firstMs, long startOffset) =>
-        Rule.Config.FirstSample switch
-        {
-            FirstSample.Zero => false,
-            FirstSample.Count => firstMs >= Clock.StartMs + Rule.IgnoreFirstSampleMs,
-            _ => startOffset > 0,
-        };
-
     /// <summary>Frees the series whose base no later sample can use. Judged by timestamps, at closes only.</summary>
     private void ForgetOldSeries(long closedMs)
     {
@@ -555,7 +610,7 @@ internal sealed class EventShard : RuleShard
             {
                 Groups.Leave(series.Group);
                 Series.Remove(slot);
-                series = new SeriesRow { Group = -1 };
+                series = EventSeries.Free;
             }
         }
     }

@@ -16,6 +16,19 @@ internal sealed class GroupTable
     {
         public long LastMs;
         public int SeriesCount;
+        public RowMarks Marks; // an int: padding would make snapshots of equal states differ
+    }
+
+    [Flags]
+    private enum RowMarks
+    {
+        None,
+
+        /// <summary>Alive, and not emitted since.</summary>
+        IsNew = 1,
+
+        /// <summary>Takes the series for which there is no group any more.</summary>
+        IsOverflow = 2,
     }
 
     private readonly AggregationRule _rule;
@@ -51,15 +64,20 @@ internal sealed class GroupTable
 
     public int AliveCount { get; private set; }
 
+    public int OverflowCount { get; private set; }
+
+    public int Find(UInt128 key) => _keys.Find(key);
+
     /// <summary>The group of a new series; it counts as one of the group's series until <see cref="Leave"/>.</summary>
-    public int Join(UInt128 key, LabelSet labels)
+    public int Join(UInt128 key, LabelSet labels, bool isOverflow = false)
     {
         var group = _keys.Find(key);
         if (group < 0)
         {
             group = _keys.Add(key);
             _rows.EnsureCapacity(RowCount);
-            _rows[group] = new Row { LastMs = Never };
+            _rows[group] = new Row { LastMs = Never, Marks = isOverflow ? RowMarks.IsOverflow : RowMarks.None };
+            OverflowCount += isOverflow ? 1 : 0;
             while (_labels.Count < RowCount)
             {
                 _labels.Add(null);
@@ -96,6 +114,7 @@ internal sealed class GroupTable
         if (row.LastMs == Never)
         {
             AliveCount++;
+            row.Marks |= RowMarks.IsNew;
         }
         if (timeMs > row.LastMs)
         {
@@ -134,9 +153,14 @@ internal sealed class GroupTable
                 }
                 if (isEmitted && (hasValue || kind.EmitsWhileAlive))
                 {
+                    if (_rule.Config.ZeroInjection && kind.IsCumulative && (row.Marks & RowMarks.IsNew) != 0)
+                    {
+                        Emit(i, group, 0, part, counters, beforeMs: _rule.IntervalMs);
+                    }
                     Emit(i, group, hasValue || kind.IsCumulative ? value : 0, part, counters);
                 }
             }
+            row.Marks &= ~RowMarks.IsNew;
             Clear(window, group);
         }
     }
@@ -183,6 +207,7 @@ internal sealed class GroupTable
                 labels.Add(new Label(reader.ReadString(), reader.ReadString()));
             }
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
+            OverflowCount += count >= 0 && (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         }
     }
 
@@ -209,13 +234,14 @@ internal sealed class GroupTable
         return shown;
     }
 
-    private void Emit(int output, int group, double value, WindowPart part, ShardCounters counters)
+    private void Emit(
+        int output, int group, double value, WindowPart part, ShardCounters counters, long beforeMs = 0)
     {
         var series = _outputSeries[output][group] ??= Describe(output, group);
         if (series != DroppedSeries)
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0));
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs));
             counters.OutputSamples++;
         }
     }
@@ -245,6 +271,7 @@ internal sealed class GroupTable
     {
         _keys.Remove(group);
         _labels[group] = null;
+        OverflowCount -= (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         foreach (var series in _outputSeries)
         {
             series[group] = null;

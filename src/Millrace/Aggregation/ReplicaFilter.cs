@@ -303,12 +303,6 @@ internal sealed class ReplicaFilter(HaConfig config)
         series.OtherBefore = double.IsNaN(value) ? series.OtherBefore : value;
     }
 
-    private static void Count(int slot, in Sample sample, PendingSamples counted)
-    {
-        var at = counted.Count++;
-        counted.Slots[at] = slot;
-        counted.TimesMs[at] = sample.TimeMs;
-        counted.Values[at] = sample.Value;
-        counted.StartsMs[at] = sample.StartMs;
-    }
+    private static void Count(int slot, in Sample sample, PendingSamples counted) =>
+        counted.Add(slot, sample.TimeMs, sample.Value, sample.StartMs);
 }

@@ -20,6 +20,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 
     public RuleClock Clock { get; } = clock;
 
+    /// <summary>For which windows the rule answers; set by the worker when a configuration comes into force.</summary>
+    public RuleTerm Term { get; set; } = new(clock);
+
     public ShardCounters Counters { get; } = new();
 
     /// <summary>Samples lent by the worker while it fills a task's part of a batch; null in between.</summary>
@@ -46,13 +49,14 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     public bool HoldsSeries(int slot, UInt128 key) => Series.Holds(slot, key);
 
     /// <summary>The slot of a series; a new one joins its group.</summary>
-    public int SlotOf(UInt128 key, UInt128 groupKey, LabelSet group)
+    public int SlotOf(UInt128 key, UInt128 groupKey, LabelSet group, uint target = 0)
     {
         var slot = Series.Find(key);
         if (slot < 0)
         {
-            slot = AddSlot(key);
-            AddSeries(slot, Groups.Join(groupKey, group));
+            slot = Rule.IsBounded
+                ? NewSlotWithinBounds(key, groupKey, group, target)
+                : NewSlot(key, groupKey, group, target, isOverflow: false);
         }
         return slot;
     }
@@ -106,7 +110,17 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         _replicas?.Read(reader, Series.SlotCount);
     }
 
-    protected abstract void AddSeries(int slot, int group);
+    /// <param name="slot">Free until now.</param>
+    /// <param name="group">The series' group.</param>
+    /// <param name="target">The hash of its target; 0: unknown, or the rule does not ask.</param>
+    protected abstract void AddSeries(int slot, int group, uint target);
+
+    private int NewSlot(UInt128 key, UInt128 groupKey, LabelSet group, uint target, bool isOverflow)
+    {
+        var slot = AddSlot(key);
+        AddSeries(slot, Groups.Join(groupKey, group, isOverflow), target);
+        return slot;
+    }
 
     protected int AddSlot(UInt128 key)
     {
@@ -116,13 +130,39 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     }
 
     /// <summary>
-    /// The first window that counts: seen from its first moment, or, where the rule wants that, the one under way at
-    /// its start. In arrival time what came before the first boundary is part of the first whole window anyway.
+    /// Past <c>max_groups</c> a series comes to an overflow group, past <c>max_series</c> it has no state: its samples
+    /// go to a slot that all such series of the overflow group share.
     /// </summary>
-    protected long FirstBookedWindow =>
-        Clock.FirstWholeWindow - (Rule.Config.EmitPartialWindows && !Rule.IsArrivalTime ? 1 : 0);
+    private int NewSlotWithinBounds(UInt128 key, UInt128 groupKey, LabelSet group, uint target)
+    {
+        var isStateless = Rule.Config.MaxSeries > 0 && Series.Count >= Rule.Config.MaxSeries;
+        var isOverflow = isStateless || (Rule.Config.MaxGroups > 0
+            && Groups.Find(groupKey) < 0 && Groups.Count - Groups.OverflowCount >= Rule.Config.MaxGroups);
+        if (isOverflow)
+        {
+            group = OverflowGroup.Of(group);
+            groupKey = group.StableKey();
+            if (Groups.Find(groupKey) < 0 && Groups.OverflowCount >= OverflowGroup.MaxNames)
+            {
+                group = OverflowGroup.Last;
+                groupKey = group.StableKey();
+            }
+            Counters.OverflowSeries += isStateless ? 0 : 1;
+        }
+        if (!isStateless)
+        {
+            return NewSlot(key, groupKey, group, target, isOverflow);
+        }
+        Counters.OverflowSamples++;
+        var shared = OverflowGroup.SharedKey(groupKey);
+        var slot = Series.Find(shared);
+        return slot >= 0 ? slot : NewSlot(shared, groupKey, group, EventSeries.SharedTarget, isOverflow);
+    }
 
-    /// <summary>Whether the window is shown: booked, and not among the first ones that the rule is to ignore.</summary>
+    /// <summary>The first window that counts.</summary>
+    protected long FirstBookedWindow { get; } = clock.FirstBookedWindow(rule);
+
+    /// <summary>Whether the window is shown: booked, served, and not among the first ones to be ignored.</summary>
     protected bool IsEmitted(long window) =>
-        window >= FirstBookedWindow + Math.Max(0, Rule.Config.IgnoreFirstIntervals);
+        window >= FirstBookedWindow + Math.Max(0, Rule.Config.IgnoreFirstIntervals) && Term.Serves(Rule, window);
 }

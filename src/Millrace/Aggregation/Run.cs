@@ -31,9 +31,11 @@ internal struct Run
 
     /// <summary>
     /// A sample at the run's first or last time: the larger value stays. False, and nothing changed, if the run falls
-    /// apart because its first value would be above its last: there was a reset that nobody saw.
+    /// apart because its first value would be above its last: there was a reset that nobody saw. There may be one,
+    /// too, if the first value rises above values that followed it and were forgotten.
     /// </summary>
-    public bool TryRepeat(int offset, double value, out Booking booking, out double oldValue)
+    public bool TryRepeat(
+        int offset, double value, ref long ambiguousResets, out Booking booking, out double oldValue)
     {
         oldValue = offset == LastOffset ? LastValue : FirstValue;
         booking = value > oldValue ? Booking.Replaced : Booking.Repeat;
@@ -52,6 +54,7 @@ internal struct Run
             return false;
         }
         FirstValue = value;
+        ambiguousResets++;
         return true;
     }
 }
@@ -72,8 +75,21 @@ internal struct SideRun(Run run, long startOffset)
     /// <summary>What the counter gained inside the run beyond last - first: not 0 only where runs became one.</summary>
     public double Extra;
 
+    private long _hidesBefore; // a whole word: padding would make snapshots of equal states differ
+
+    /// <summary>Samples between the run before and this one may have been forgotten.</summary>
+    public bool HidesBefore
+    {
+        readonly get => _hidesBefore != 0;
+        init => _hidesBefore = value ? 1 : 0;
+    }
+
     /// <summary>Whether the counter was reset between a sample and the beginning of this run.</summary>
     public readonly bool BeginsAfter(long offset, double value) => StartOffset > offset || Run.FirstValue < value;
+
+    /// <summary>Whether the run begins at a lower value without having been reset.</summary>
+    public readonly bool IsRollbackFrom(long offset, double value, ResetPolicy resets) =>
+        StartOffset <= offset && CounterStep.IsRollback(value, Run.FirstValue, resets);
 }
 
 /// <summary>What booking a sample told.</summary>
@@ -90,10 +106,15 @@ internal enum Booking
 
 /// <summary>
 /// The runs of those few series of a window that have several. Every order of arrival inside the lateness leads to
-/// the same sum of increases, unless a late sample is the only witness of a reset: below its run's first value that
-/// shows and is counted as ambiguous, between the run's values nothing can tell.
+/// the same sum of increases, unless a late sample is the only witness of a reset:
+/// <list type="bullet">
+/// <item>below its run's first value: the value before it is forgotten, so the increase may be too low by what the
+/// run had gained until then; counted as ambiguous;</item>
+/// <item>between two runs where samples were forgotten when a run fell apart: it may hide a reset; counted;</item>
+/// <item>between its run's values: nothing can tell.</item>
+/// </list>
 /// </summary>
-internal sealed class SideRuns
+internal sealed class SideRuns(ResetPolicy resets)
 {
     private const int MaxRunsPerSeries = 4096;
 
@@ -118,13 +139,15 @@ internal sealed class SideRuns
         {
             at--;
         }
+        if (at >= 0 && offset <= runs[at].Run.LastOffset)
+        {
+            return AddInside(runs, at, offset, value, ref ambiguousResets, out oldValue);
+        }
+        var isHiding = at + 1 < runs.Count && runs[at + 1].HidesBefore;
+        ambiguousResets += isHiding ? 1 : 0;
         if (at >= 0)
         {
             ref var run = ref CollectionsMarshal.AsSpan(runs)[at].Run;
-            if (offset <= run.LastOffset)
-            {
-                return AddInside(runs, at, offset, value, ref ambiguousResets, out oldValue);
-            }
             if (value >= run.LastValue && startOffset <= run.LastOffset)
             {
                 run.LastOffset = offset;
@@ -143,7 +166,7 @@ internal sealed class SideRuns
                 return Booking.New;
             }
         }
-        Insert(runs, at + 1, new SideRun(new Run(offset, value), startOffset));
+        Insert(runs, at + 1, new SideRun(new Run(offset, value), startOffset) { HidesBefore = isHiding });
         return Booking.New;
     }
 
@@ -170,7 +193,7 @@ internal sealed class SideRuns
     /// A sample at an end of a run is a repeat. Between the run's values there is nothing to do. Above the last one a
     /// reset lies behind the sample, below the first one a reset lies before it: the run falls apart there.
     /// </summary>
-    private static Booking AddInside(
+    private Booking AddInside(
         List<SideRun> runs, int at, int offset, double value, ref long ambiguousResets, out double oldValue)
     {
         ref var side = ref CollectionsMarshal.AsSpan(runs)[at];
@@ -179,8 +202,10 @@ internal sealed class SideRuns
         var booking = Booking.New;
         if (run.IsEnd(offset))
         {
-            if (run.TryRepeat(offset, value, out booking, out oldValue))
+            var isHiddenFirst = side.HidesBefore && offset == run.FirstOffset;
+            if (run.TryRepeat(offset, value, ref ambiguousResets, out booking, out oldValue))
             {
+                ambiguousResets += isHiddenFirst && booking == Booking.Replaced ? 1 : 0;
                 return booking;
             }
             run.FirstValue = value;
@@ -188,7 +213,10 @@ internal sealed class SideRuns
         var last = run.LastValue;
         if (value > last)
         {
-            var right = new SideRun(new Run(run.LastOffset, last), SideRun.NoStart);
+            // What followed the sample is forgotten, but not needed: it rose to the last value, after a reset, and
+            // both together gained just that. A rollback in place of the reset gained less.
+            ambiguousResets += CounterStep.IsRollback(value, last, resets) ? 1 : 0;
+            var right = new SideRun(new Run(run.LastOffset, last), SideRun.NoStart) { HidesBefore = true };
             run.LastOffset = offset;
             run.LastValue = value;
             Insert(runs, at + 1, right);
@@ -196,7 +224,7 @@ internal sealed class SideRuns
         else if (value < run.FirstValue)
         {
             ambiguousResets++;
-            var right = new SideRun(run, SideRun.NoStart);
+            var right = new SideRun(run, SideRun.NoStart) { HidesBefore = true };
             right.Run.FirstOffset = offset;
             right.Run.FirstValue = value;
             run.LastOffset = run.FirstOffset;
@@ -210,7 +238,7 @@ internal sealed class SideRuns
     /// Bounded: a gauge aggregated as a counter would otherwise keep every sample. Past the bound the older half of the
     /// runs becomes one that has the same increase; only a later out-of-order sample among them could tell.
     /// </summary>
-    private static void Insert(List<SideRun> runs, int at, in SideRun run)
+    private void Insert(List<SideRun> runs, int at, in SideRun run)
     {
         runs.Insert(at, run);
         if (runs.Count <= MaxRunsPerSeries)
@@ -224,8 +252,11 @@ internal sealed class SideRuns
         for (var i = 1; i < half.Length; i++)
         {
             ref readonly var before = ref half[i - 1].Run;
-            gained += half[i].Run.LastValue + half[i].Extra
-                - (half[i].BeginsAfter(before.LastOffset, before.LastValue) ? 0 : before.LastValue);
+            ref readonly var next = ref half[i];
+            var from = !next.BeginsAfter(before.LastOffset, before.LastValue) ? before.LastValue
+                : next.IsRollbackFrom(before.LastOffset, before.LastValue, resets) ? next.Run.FirstValue
+                : 0;
+            gained += next.Run.LastValue + next.Extra - from;
         }
         first.Run.LastOffset = last.Run.LastOffset;
         first.Run.LastValue = last.Run.LastValue;

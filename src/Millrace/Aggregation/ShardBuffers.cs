@@ -15,6 +15,16 @@ internal sealed class PendingSamples
 
     /// <summary>Which replica sent it; only where replicas are told apart.</summary>
     public readonly uint[] Replicas = new uint[Capacity];
+
+    /// <summary>There must be room; the replica is not set.</summary>
+    public void Add(int slot, long timeMs, double value, long startMs)
+    {
+        var at = Count++;
+        Slots[at] = slot;
+        TimesMs[at] = timeMs;
+        Values[at] = value;
+        StartsMs[at] = startMs;
+    }
 }
 
 /// <summary>Buffers of one worker, lent to one shard at a time.</summary>
@@ -30,16 +40,17 @@ internal sealed class ShardScratch
     public readonly PendingSamples Survivors = new();
 
     public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
+
+    /// <summary>The samples of one series, each a run of its own; null until a rule remembers samples.</summary>
+    public SideRun[]? Samples;
 }
 
-/// <summary>One output sample of a closed window. Labels are a label block of remote write 1.0.</summary>
-internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value)
+/// <summary>
+/// One output sample of a closed window. Labels are a label block of remote write 1.0. It stands at the window's end,
+/// or, an injected zero and what a deduplicator passes on, some time before.
+/// </summary>
+internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0)
 {
-    public const long AtWindowEnd = long.MinValue;
-
-    /// <summary>What a deduplicator passes on keeps its time; the rest has that of the window's end.</summary>
-    public long TimestampMs { get; init; } = AtWindowEnd;
-
     /// <summary>When the counter began; 0: not known.</summary>
     public long StartMs { get; init; }
 }
@@ -70,6 +81,19 @@ internal sealed class ShardCounters
     public long ReplicaFailovers;
     public long OutOfOrder;
     public long AmbiguousResets;
+
+    /// <summary>Late samples that were booked into the oldest open window.</summary>
+    public long Carried;
+
+    /// <summary>Increases across a gap of which a part was cut off.</summary>
+    public long CappedGaps;
+
+    /// <summary>Samples beyond the bounds of <see cref="RememberedSamples"/>.</summary>
+    public long NotRemembered;
+
+    /// <summary>Series that came to an overflow group, and samples without a series' state.</summary>
+    public long OverflowSeries;
+    public long OverflowSamples;
     public long CounterResets;
     public long OutputSamples;
 

@@ -17,6 +17,8 @@ internal sealed class WindowState
         {
             Dedup = new DedupWindow((int)rule.DedupMs);
         }
+        SideRuns = new SideRuns(rule.Config.Resets);
+        Remembered = rule.Config.RemembersSamples ? new RememberedSamples() : null;
     }
 
     public long Window { get; private set; }
@@ -26,7 +28,10 @@ internal sealed class WindowState
 
     public Column<Run> Runs { get; } = new();
 
-    public SideRuns SideRuns { get; private set; } = new();
+    public SideRuns SideRuns { get; }
+
+    /// <summary>Only with <c>dedup: exact</c>.</summary>
+    public RememberedSamples? Remembered { get; }
 
     public OutputWindow[] Outputs { get; }
 
@@ -63,6 +68,7 @@ internal sealed class WindowState
             writer.Write(Runs[slot]);
         }
         SideRuns.Write(writer);
+        Remembered?.Write(writer);
         foreach (var output in Outputs)
         {
             output.Write(writer, groupCount);
@@ -78,6 +84,7 @@ internal sealed class WindowState
             Runs[slot] = reader.Read<Run>();
         }
         SideRuns.Read(reader);
+        Remembered?.Read(reader);
         foreach (var output in Outputs)
         {
             output.Read(reader, groupCount);

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -14,6 +15,12 @@ internal enum BodyReading
 
     /// <summary>The gate has no room for more of it.</summary>
     NoRoom,
+
+    /// <summary>The sender went away.</summary>
+    SenderGone,
+
+    /// <summary>It comes slower than <see cref="RequestBody.MinBytesPerSecond"/>.</summary>
+    TooSlow,
 }
 
 /// <summary>
@@ -22,6 +29,9 @@ internal enum BodyReading
 /// </summary>
 internal sealed class RequestBody(AdmissionGate gate, long maxBytes) : IDisposable
 {
+    /// <summary>The rate below which a sender holds room for nothing.</summary>
+    public const int MinBytesPerSecond = 240;
+
     private const int FirstBytes = 4 << 10;
     private const int MaxFirstBytes = 1 << 20;
 
@@ -66,6 +76,44 @@ internal sealed class RequestBody(AdmissionGate gate, long maxBytes) : IDisposab
             if (_length > maxBytes)
             {
                 return BodyReading.TooLarge;
+            }
+        }
+        return BodyReading.Complete;
+    }
+
+    /// <summary>Reads a body of a known length from a blocking socket.</summary>
+    /// <param name="socket">Stands behind the head; its receive timeout is at most <paramref name="slowness"/>.</param>
+    /// <param name="length">At most the bound.</param>
+    /// <param name="slowness">How long it may come slower than <see cref="MinBytesPerSecond"/>.</param>
+    public BodyReading Read(Socket socket, int length, TimeSpan slowness)
+    {
+        var startedMs = Environment.TickCount64;
+        if (!TryGrow(Math.Min(length, MaxFirstBytes)))
+        {
+            return BodyReading.NoRoom;
+        }
+        while (_length < length)
+        {
+            if (_length == _buffer.Length && !TryGrow(Math.Min(_length * 2L, length)))
+            {
+                return BodyReading.NoRoom;
+            }
+            var room = Math.Min(_buffer.Length, length) - _length;
+            var read = socket.Receive(_buffer.AsSpan(_length, room), SocketFlags.None, out var error);
+            if (error is SocketError.TimedOut or SocketError.WouldBlock)
+            {
+                return BodyReading.TooSlow;
+            }
+            if (read == 0 || error != SocketError.Success)
+            {
+                return BodyReading.SenderGone;
+            }
+            _length += read;
+            var tookMs = Environment.TickCount64 - startedMs;
+            if (_length < length && tookMs > slowness.TotalMilliseconds
+                && _length < tookMs * MinBytesPerSecond / 1000)
+            {
+                return BodyReading.TooSlow;
             }
         }
         return BodyReading.Complete;

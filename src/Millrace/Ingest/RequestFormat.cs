@@ -1,5 +1,3 @@
-using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
 using Millrace.Pipeline;
 
@@ -15,14 +13,15 @@ internal static class RequestFormat
     /// Remote write: <c>application/x-protobuf</c>, the message named by <c>proto</c> (1.0 without it), snappy; and
     /// zstd, VictoriaMetrics' protocol. A missing header means protobuf and snappy, as in Prometheus.
     /// </summary>
-    public static bool TryReadRemoteWrite(HttpRequest request, out BodyEncoding encoding, out string refusal)
+    public static bool TryReadRemoteWrite(
+        string? contentType, string contentEncoding, out BodyEncoding encoding, out string refusal)
     {
         encoding = default;
-        if (!TryReadProtocol(request.ContentType, out var protocol, out refusal))
+        if (!TryReadProtocol(contentType, out var protocol, out refusal))
         {
             return false;
         }
-        var compression = Coding(request.Headers.ContentEncoding) switch
+        var compression = Coding(contentEncoding) switch
         {
             "" or "snappy" => BodyCompression.Snappy,
             "zstd" => BodyCompression.Zstd,
@@ -30,8 +29,7 @@ internal static class RequestFormat
         };
         if (compression == BodyCompression.None)
         {
-            refusal =
-                $"Content-Encoding \"{Shown(request.Headers.ContentEncoding)}\" is not supported here: use snappy.";
+            refusal = $"Content-Encoding \"{Shown(contentEncoding)}\" is not supported here: use snappy.";
             return false;
         }
         encoding = new BodyEncoding(protocol, compression);
@@ -39,10 +37,10 @@ internal static class RequestFormat
     }
 
     /// <summary>Text: any content type, plain, gzip or zstd.</summary>
-    public static bool TryReadText(HttpRequest request, out BodyEncoding encoding, out string refusal)
+    public static bool TryReadText(string contentEncoding, out BodyEncoding encoding, out string refusal)
     {
         refusal = "";
-        var compression = Coding(request.Headers.ContentEncoding) switch
+        var compression = Coding(contentEncoding) switch
         {
             "" or "identity" => BodyCompression.None,
             "gzip" => BodyCompression.Gzip,
@@ -53,7 +51,7 @@ internal static class RequestFormat
         encoding = new BodyEncoding(BodyProtocol.PrometheusText, compression);
         if (compression == (BodyCompression)byte.MaxValue)
         {
-            refusal = $"Content-Encoding \"{Shown(request.Headers.ContentEncoding)}\" is not supported here: use gzip.";
+            refusal = $"Content-Encoding \"{Shown(contentEncoding)}\" is not supported here: use gzip.";
             return false;
         }
         return true;
@@ -94,8 +92,7 @@ internal static class RequestFormat
         return true;
     }
 
-    private static string Coding(StringValues header) =>
-        header.Count == 0 ? "" : header.ToString().Trim().ToLowerInvariant();
+    private static string Coding(string header) => header.Trim().ToLowerInvariant();
 
     private static string Shown(string? value) => value is { Length: > 100 } ? value[..100] + "…" : value ?? "";
 }

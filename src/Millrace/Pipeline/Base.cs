@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.IO;
-using Millrace.Aggregation;
 using Millrace.Log;
 using Millrace.Memory;
 
@@ -10,16 +9,16 @@ namespace Millrace.Pipeline;
 /// A base: the whole state right after one record of the input log, so that a restart is base + tail. Files, in the
 /// folder <c>bases</c>:
 /// <code>
-/// base-LSN-N.part   what worker N owns: shards by task and rule; any number of workers can take them over
-/// base-LSN.base     the head, written last: configuration text, clocks, what was emitted, sizes and checksums of parts
+/// base-LSN-N.part   what worker N owns: shards by task and rule key; any number of workers can take them over
+/// base-LSN.base     the head, written last: configuration, rules in force, what was emitted, sizes and checksums
 /// </code>
 /// A base is valid only as a whole: a head whose checksum or whose parts' checksums are wrong is passed over. A base of
 /// a newer format is refused, an older one is read as long as <see cref="OldestFormat"/> allows.
 /// </summary>
 internal sealed class Base
 {
-    public const int Format = 3;
-    public const int OldestFormat = 3;
+    public const int Format = 4;
+    public const int OldestFormat = 4;
 
     private readonly IDisk _disk;
     private readonly List<(string Path, long SizeBytes)> _parts = [];
@@ -39,9 +38,7 @@ internal sealed class Base
     /// <summary>The configurations that lanes still need for records before the base, and where each began.</summary>
     public IReadOnlyList<(long Lsn, string Text)> ConfigurationsOfLanes { get; private init; } = [];
 
-    public RuleClock[] Clocks { get; private init; } = [];
-
-    public long[] ClosedThrough { get; private init; } = [];
+    public BaseRules Rules { get; private init; } = BaseRules.None;
 
     public IReadOnlyDictionary<UInt128, long> LastEmitted { get; private init; } = new Dictionary<UInt128, long>();
 
@@ -112,8 +109,7 @@ internal sealed class Base
             OutputLsn = reader.ReadInt64(),
             ConfigurationText = reader.ReadString(),
             ConfigurationsOfLanes = ReadConfigurations(reader),
-            Clocks = reader.ReadSpan<RuleClock>(),
-            ClosedThrough = reader.ReadSpan<long>(),
+            Rules = BaseRules.Read(reader),
             LastEmitted = ReadLastEmitted(reader),
             Requests = RememberedRequest.ReadAll(reader),
         };

@@ -30,7 +30,7 @@ internal struct LaneSample
 /// by
 /// the thread that decoded, outside any lock; a function of the batch and of the record's arrival time alone.
 /// </summary>
-internal sealed class BatchDeal
+internal sealed partial class BatchDeal
 {
     private const int Dropped = -1;
 
@@ -62,12 +62,23 @@ internal sealed class BatchDeal
         {
             _fates = new int[batch.Count];
         }
+        var retiring = batch.Generation.Retiring.Count > 0 ? batch.Cache.Retiring : null;
         Count(batch, arrivalMs);
+        if (retiring is not null)
+        {
+            CountRetiring(batch, retiring, arrivalMs);
+        }
         SumUp(_taskStarts);
         SumUp(_laneStarts);
         EnsureSize(ref _taskSamples, _taskStarts[^1]);
         EnsureSize(ref _laneSamples, _laneStarts[^1]);
         Scatter(batch);
+        if (retiring is not null)
+        {
+            ScatterRetiring(batch, retiring, arrivalMs);
+        }
+        ShiftBack(_taskStarts);
+        ShiftBack(_laneStarts);
     }
 
     /// <summary>Decides each sample's fate and counts what each task and lane gets, one place further on.</summary>
@@ -176,8 +187,6 @@ internal sealed class BatchDeal
         {
             ScatterExtra(cache, extras[nextExtra], nextExtra++);
         }
-        ShiftBack(_taskStarts);
-        ShiftBack(_laneStarts);
     }
 
     private void ScatterExtra(SeriesCache cache, in BatchExtra extra, int index)

@@ -55,6 +55,9 @@ internal sealed class BodyDecoder
     /// <summary>A buffer grown by a rare giant is not kept.</summary>
     private const int MaxKeptBytes = 16 << 20;
 
+    /// <summary>A fraction of the cache that a core has to itself.</summary>
+    private const int StepBytes = 64 << 10;
+
     private readonly List<Label> _labels = [];
     private byte[] _buffer = [];
 
@@ -73,17 +76,21 @@ internal sealed class BodyDecoder
         DecodedBatch batch, out string error)
     {
         batch.Begin(generation);
-        var outcome = Decompress(body, encoding.Compression, limits.MaxDecompressedBytes, out var size, out error);
-        if (outcome != DecodeOutcome.Ok)
-        {
-            return outcome;
-        }
-        var plain = encoding.Compression == BodyCompression.None ? body : _buffer.AsSpan(0, size);
         var sink = new BatchSink(batch, _labels);
         var decodeLimits = DecodeLimits.Default with { MaxSeries = limits.MaxSeries };
+        var taken = default(V1Progress);
+        var result = encoding is { Protocol: BodyProtocol.RemoteWriteV1, Compression: BodyCompression.Snappy }
+            ? DecompressAndTake(body, limits.MaxDecompressedBytes, decodeLimits, ref sink, ref taken, out var size)
+            : Decompress(body, encoding.Compression, limits.MaxDecompressedBytes, out size);
+        if (result != DecompressResult.Ok)
+        {
+            return Explain(result, encoding.Compression, limits.MaxDecompressedBytes, out error);
+        }
+        var plain = encoding.Compression == BodyCompression.None ? body : _buffer.AsSpan(0, size);
         var isWellFormed = encoding.Protocol switch
         {
-            BodyProtocol.RemoteWriteV1 => RemoteWriteV1Decoder.TryDecode(plain, ref sink, decodeLimits, out error),
+            BodyProtocol.RemoteWriteV1 =>
+                RemoteWriteV1Decoder.TryDecodeRest(plain, taken, ref sink, decodeLimits, out error),
             BodyProtocol.RemoteWriteV2 => RemoteWriteV2Decoder.TryDecode(plain, ref sink, decodeLimits, out error),
             _ => PrometheusTextDecoder.TryDecode(plain, ref sink, decodeLimits, out error),
         };
@@ -94,23 +101,25 @@ internal sealed class BodyDecoder
         return isWellFormed ? DecodeOutcome.Ok : DecodeOutcome.Malformed;
     }
 
-    private DecodeOutcome Decompress(
-        ReadOnlySpan<byte> body, BodyCompression compression, long maxBytes, out int size, out string error)
+    private DecompressResult Decompress(
+        ReadOnlySpan<byte> body, BodyCompression compression, long maxBytes, out int size)
     {
-        error = "";
         size = 0;
         var max = (int)Math.Min(maxBytes, Array.MaxLength);
-        var result = compression switch
+        return compression switch
         {
             BodyCompression.None => body.Length <= max ? DecompressResult.Ok : DecompressResult.TooLarge,
             BodyCompression.Snappy => DecompressSnappy(body, max, out size),
             BodyCompression.Zstd => Zstd.Decompress(body, max, ref _buffer, out size),
             _ => Gzip.Decompress(body, max, ref _buffer, out size),
         };
+    }
+
+    private static DecodeOutcome Explain(
+        DecompressResult result, BodyCompression compression, long maxBytes, out string error)
+    {
         switch (result)
         {
-            case DecompressResult.Ok:
-                return DecodeOutcome.Ok;
             case DecompressResult.TooLarge:
                 error = $"the body is larger than ingest.max_decompressed_bytes ({maxBytes}) allows when decompressed";
                 return DecodeOutcome.TooLarge;
@@ -125,6 +134,43 @@ internal sealed class BodyDecoder
 
     private DecompressResult DecompressSnappy(ReadOnlySpan<byte> body, int max, out int size)
     {
+        var result = PrepareSnappy(body, max, out size);
+        return result == DecompressResult.Ok && !Snappy.TryDecode(body, _buffer.AsSpan(0, size))
+            ? DecompressResult.Malformed
+            : result;
+    }
+
+    /// <summary>
+    /// Looks up the known series right behind the decompression, while their bytes are in the cache: a body is larger
+    /// than that when it is decompressed.
+    /// </summary>
+    private DecompressResult DecompressAndTake(
+        ReadOnlySpan<byte> body, long maxBytes, in DecodeLimits limits, ref BatchSink sink, ref V1Progress taken,
+        out int size)
+    {
+        var result = PrepareSnappy(body, (int)Math.Min(maxBytes, Array.MaxLength), out size);
+        if (result != DecompressResult.Ok)
+        {
+            return result;
+        }
+        var plain = _buffer.AsSpan(0, size);
+        var progress = default(SnappyProgress);
+        var until = 0;
+        do
+        {
+            until = (int)Math.Min((long)until + StepBytes, size);
+            if (!Snappy.TryDecodePart(body, plain, until, ref progress))
+            {
+                return DecompressResult.Malformed;
+            }
+            RemoteWriteV1Decoder.TakeKnown(plain[..progress.Decoded], ref taken, ref sink, limits);
+        }
+        while (until < size);
+        return DecompressResult.Ok;
+    }
+
+    private DecompressResult PrepareSnappy(ReadOnlySpan<byte> body, int max, out int size)
+    {
         // A copy of three bytes makes at most 64: a longer claim is a lie, told to make us allocate.
         if (!Snappy.TryGetDecodedLength(body, out size) || size > body.Length * 32L)
         {
@@ -135,6 +181,6 @@ internal sealed class BodyDecoder
             return DecompressResult.TooLarge;
         }
         OutputBuffer.Ensure(ref _buffer, size);
-        return Snappy.TryDecode(body, _buffer.AsSpan(0, size)) ? DecompressResult.Ok : DecompressResult.Malformed;
+        return DecompressResult.Ok;
     }
 }

@@ -299,6 +299,6 @@ internal struct BatchSink(DecodedBatch batch, List<Label> labels) : IWriteSink
             // The defect stands where the route would: an invalid series has none.
             return new ResolvedSeries(SeriesFate.InvalidLabels, (int)defect, [], []);
         }
-        return batch.Generation.Resolver.Resolve(labels);
+        return batch.Generation.Resolve(labels);
     }
 }

@@ -187,7 +187,7 @@ internal sealed class Emitter
     {
         for (var i = 0; i < item.Closes.Count; i++)
         {
-            var rule = item.Generation.Rules[item.Closes[i].Rule];
+            var rule = item.Generation.RulesInForce[item.Closes[i].Rule];
             foreach (var (endMs, samples) in Windows(item.Parts[i]))
             {
                 if (IsEmitted(rule.Key, endMs))

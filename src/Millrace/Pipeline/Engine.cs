@@ -22,9 +22,7 @@ internal sealed class Engine
     private bool _hasThreads;
 
     // Written by whoever hands over, one at a time; read by others.
-    private Generation _generation;
-    private RuleClock[] _clocks = [];
-    private long[] _closedThrough = [];
+    private RulesInForce _rules;
     private long _handedOverLsn;
 
     /// <summary>Where each configuration began, as far back as some lane may have to go.</summary>
@@ -33,7 +31,7 @@ internal sealed class Engine
     public Engine(
         Generation generation, IReadOnlyList<Destination> destinations, Emitter emitter, int workers, TimeProvider time)
     {
-        _generation = generation;
+        _rules = new RulesInForce(generation, [], []);
         _destinations = destinations;
         _firstLane = new int[destinations.Count];
         var lanes = new List<Lane>();
@@ -65,23 +63,22 @@ internal sealed class Engine
     public int WorkerCount => _workers.Length;
 
     /// <summary>The configuration of the records handed over last.</summary>
-    public Generation Generation => Volatile.Read(ref _generation);
+    public Generation Generation => Rules.Generation;
 
-    public IReadOnlyList<RuleClock> Clocks => Volatile.Read(ref _clocks);
-
-    /// <summary>By rule: the last window for which a close was handed over.</summary>
-    public long ClosedThrough(int rule) => Volatile.Read(ref _closedThrough)[rule];
+    /// <summary>
+    /// The rules of that configuration and the retiring ones; windows up to which a close was handed over.
+    /// </summary>
+    public RulesInForce Rules => Volatile.Read(ref _rules);
 
     /// <summary>
     /// The end of a rule's last closed window, for those who look on; null for a rule that is not in force.
     /// </summary>
     public long? ClosedThroughMs(AggregationRule rule)
     {
-        // Another configuration may come into force meanwhile: what does not fit together is not shown.
-        var (generation, clocks, closed) = (Generation, Clocks, Volatile.Read(ref _closedThrough));
-        var i = Array.IndexOf(generation.Rules, rule);
-        return i >= 0 && i < clocks.Count && i < closed.Length
-            ? rule.EndOf(Volatile.Read(ref closed[i]), clocks[i].OffsetMs)
+        var rules = Rules;
+        var i = Array.IndexOf(rules.Generation.RulesInForce, rule);
+        return i >= 0 && i < rules.Terms.Length
+            ? rule.EndOf(Volatile.Read(ref rules.ClosedThrough[i]), rules.Terms[i].Clock.OffsetMs)
             : null;
     }
 
@@ -189,40 +186,36 @@ internal sealed class Engine
         }
     }
 
-    /// <summary>A configuration record: rules that stay keep their clock, new ones begin at its arrival time.</summary>
+    /// <summary>A configuration record: see <see cref="RuleHandover"/>.</summary>
     public void HandOverConfiguration(Generation generation, long lsn, long arrivalMs)
     {
-        var clocks = new RuleClock[generation.Rules.Length];
-        var closedThrough = new long[clocks.Length];
-        for (var i = 0; i < clocks.Length; i++)
-        {
-            var rule = generation.Rules[i];
-            var before = Array.FindIndex(_generation.Rules, other => other.Key == rule.Key);
-            var stays = before >= 0 && before < _clocks.Length;
-            clocks[i] = stays ? _clocks[before] : RuleClock.StartAt(rule, arrivalMs);
-            closedThrough[i] = stays ? _closedThrough[before] : clocks[i].ClosedAtStart(rule);
-        }
-        SetConfiguration(generation, clocks, closedThrough);
+        var rules = RuleHandover.Apply(Rules, generation, arrivalMs);
         _configurations.Add((lsn, generation));
-        HandOver(new ConfigurationItem(generation, clocks) { Lsn = lsn, ArrivalMs = arrivalMs });
+        Bring(rules, lsn, arrivalMs);
     }
 
     /// <summary>A close record: the windows of the rules named by their keys, up to one each.</summary>
     public void HandOverClose(IReadOnlyList<(UInt128 Rule, long ThroughWindow)> closes, long lsn, long arrivalMs)
     {
+        var rules = Rules;
         var known = new List<(int, long)>(closes.Count);
         foreach (var (key, throughWindow) in closes)
         {
-            var rule = Array.FindIndex(_generation.Rules, candidate => candidate.Key == key);
-            if (rule >= 0 && throughWindow > _closedThrough[rule])
+            var rule = RuleHandover.NumberOf(rules.Generation, key);
+            if (rule >= 0 && throughWindow > rules.ClosedThrough[rule])
             {
-                Volatile.Write(ref _closedThrough[rule], throughWindow);
+                Volatile.Write(ref rules.ClosedThrough[rule], throughWindow);
                 known.Add((rule, throughWindow));
             }
         }
-        if (known.Count > 0)
+        if (known.Count == 0)
         {
-            HandOver(new CloseItem(known, _generation) { Lsn = lsn, ArrivalMs = arrivalMs });
+            return;
+        }
+        HandOver(new CloseItem(known, rules.Generation) { Lsn = lsn, ArrivalMs = arrivalMs });
+        if (RuleHandover.LetGo(rules) is { } left)
+        {
+            Bring(left, lsn, arrivalMs);
         }
     }
 
@@ -299,7 +292,7 @@ internal sealed class Engine
                 return _configurations[i].Generation;
             }
         }
-        return _generation;
+        return Generation;
     }
 
     /// <summary>The first record of the output log that some destination still needs.</summary>
@@ -317,14 +310,15 @@ internal sealed class Engine
     /// <param name="compile">From the text of a configuration; null if this release cannot read it.</param>
     public void Restore(Base state, Func<string, Generation?> compile)
     {
+        var generation = Rules.Generation;
         foreach (var (lsn, text) in state.ConfigurationsOfLanes)
         {
-            _configurations.Add((lsn, compile(text) ?? _generation));
+            _configurations.Add((lsn, compile(text) ?? generation));
         }
-        SetConfiguration(_generation, state.Clocks, state.ClosedThrough);
+        Volatile.Write(ref _rules, state.Rules.Restore(generation, compile));
         foreach (var worker in _workers)
         {
-            worker.Begin(_generation, state.Clocks, state.ClosedThrough);
+            worker.Begin(Rules);
         }
         foreach (var part in state.OpenParts())
         {
@@ -345,16 +339,19 @@ internal sealed class Engine
         }
         for (var task = reader.ReadInt32(); task >= 0; task = reader.ReadInt32())
         {
-            var rule = reader.ReadInt32();
+            var rule = RuleHandover.NumberOf(Rules.Generation, reader.Read<UInt128>());
             _workers[task % _workers.Length].Restore(task, rule, reader);
         }
     }
 
-    private void SetConfiguration(Generation generation, RuleClock[] clocks, long[] closedThrough)
+    private void Bring(RulesInForce rules, long lsn, long arrivalMs)
     {
-        Volatile.Write(ref _closedThrough, closedThrough);
-        Volatile.Write(ref _clocks, clocks);
-        Volatile.Write(ref _generation, generation);
+        Volatile.Write(ref _rules, rules);
+        HandOver(new ConfigurationItem(rules with { ClosedThrough = [.. rules.ClosedThrough] })
+        {
+            Lsn = lsn,
+            ArrivalMs = arrivalMs,
+        });
     }
 
     /// <summary>True while threads run: a caller must then wait for room instead of going on.</summary>

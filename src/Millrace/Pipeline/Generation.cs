@@ -9,41 +9,23 @@ using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
 
-/// <summary>
-/// A configuration, compiled: what decides the fate of a series from one configuration record in the log to the next.
-/// Everything in it is pure but for the series cache, which owns no state.
-/// </summary>
-internal sealed class Generation
+/// <summary>A configuration, compiled. Pure.</summary>
+internal sealed class CompiledConfig
 {
-    private readonly KeyedHash _hash;
-    private SeriesCache _cache;
-
     /// <param name="config">A validated configuration.</param>
     /// <param name="destinations">The running destinations, by their numbers.</param>
-    /// <param name="hash">For the series cache.</param>
-    /// <param name="metadata">Shared by all generations; null: an own one.</param>
-    public Generation(MillraceConfig config, IReadOnlyList<DestinationConfig> destinations, KeyedHash hash,
-        MetadataStore? metadata = null)
+    public CompiledConfig(MillraceConfig config, IReadOnlyList<DestinationConfig> destinations)
     {
-        Metadata = metadata ?? new MetadataStore();
         Config = config;
         Key = StableHash.Hash128(Encoding.UTF8.GetBytes(config.CanonicalText));
-        _hash = hash;
-        Rules = CompileRules([.. config.Aggregation.Rules, .. Deduplicators.RulesOf(config)]);
+        Rules = AggregationRule.CompileAll([.. config.Aggregation.Rules, .. Deduplicators.RulesOf(config)]);
         Resolver = new SeriesResolver(config, Rules, destinations);
         TimeWindows = [.. Resolver.TimeWindows];
         Labels = new LabelLimits(
             config.Ingest.MaxLabelsPerSeries, config.Ingest.MaxLabelNameBytes, config.Ingest.MaxLabelValueBytes);
-        _cache = NewCache();
     }
 
-    /// <summary>Nothing is configured: what stands before the first configuration record of a log.</summary>
-    public static Generation Empty(IReadOnlyList<DestinationConfig> destinations, KeyedHash hash) =>
-        new(new MillraceConfig { Routes = [] }, destinations, hash);
-
     public MillraceConfig Config { get; }
-
-    public MetadataStore Metadata { get; }
 
     /// <summary>Equal for equal text.</summary>
     public UInt128 Key { get; }
@@ -57,6 +39,72 @@ internal sealed class Generation
     public TimeWindowFilter[] TimeWindows { get; }
 
     public LabelLimits Labels { get; }
+}
+
+/// <summary>
+/// A configuration in force, and the rules of those before that still answer for their last windows: what decides the
+/// fate of a series. Everything in it is pure but for the series cache, which owns no state.
+/// </summary>
+internal sealed class Generation
+{
+    /// <summary>Shared by generations that differ in finished rules alone.</summary>
+    private sealed class CacheHolder(SeriesCache cache)
+    {
+        public SeriesCache Cache = cache;
+    }
+
+    private readonly KeyedHash _hash;
+    private readonly CacheHolder _caches;
+
+    /// <param name="config">A validated configuration.</param>
+    /// <param name="destinations">The running destinations, by their numbers.</param>
+    /// <param name="hash">For the series cache.</param>
+    /// <param name="metadata">Shared by all generations; null: an own one.</param>
+    public Generation(MillraceConfig config, IReadOnlyList<DestinationConfig> destinations, KeyedHash hash,
+        MetadataStore? metadata = null)
+    {
+        Metadata = metadata ?? new MetadataStore();
+        Compiled = new CompiledConfig(config, destinations);
+        RulesInForce = Compiled.Rules;
+        _hash = hash;
+        _caches = new CacheHolder(NewCache());
+    }
+
+    private Generation(Generation other, RetiringRule[] retiring, bool sharesCache)
+    {
+        (Metadata, Compiled, _hash, Retiring) = (other.Metadata, other.Compiled, other._hash, retiring);
+        RulesInForce = [.. Rules, .. Array.ConvertAll(retiring, static rule => rule.Rule)];
+        _caches = sharesCache ? other._caches : new CacheHolder(NewCache());
+    }
+
+    /// <summary>Nothing is configured: what stands before the first configuration record of a log.</summary>
+    public static Generation Empty(IReadOnlyList<DestinationConfig> destinations, KeyedHash hash) =>
+        new(new MillraceConfig { Routes = [] }, destinations, hash);
+
+    public CompiledConfig Compiled { get; }
+
+    public MillraceConfig Config => Compiled.Config;
+
+    public MetadataStore Metadata { get; }
+
+    public UInt128 Key => Compiled.Key;
+
+    /// <summary>Those of the configuration.</summary>
+    public AggregationRule[] Rules => Compiled.Rules;
+
+    /// <summary>
+    /// Those of the configuration, and behind them the retiring ones. Series cache and state go by these numbers.
+    /// </summary>
+    public AggregationRule[] RulesInForce { get; }
+
+    /// <summary>Rules of configurations before, which still answer for their last windows.</summary>
+    public IReadOnlyList<RetiringRule> Retiring { get; } = [];
+
+    public SeriesResolver Resolver => Compiled.Resolver;
+
+    public TimeWindowFilter[] TimeWindows => Compiled.TimeWindows;
+
+    public LabelLimits Labels => Compiled.Labels;
 
     public int TaskCount => Config.Aggregation.TaskCount;
 
@@ -67,30 +115,67 @@ internal sealed class Generation
     {
         get
         {
-            var cache = Volatile.Read(ref _cache);
+            var cache = Volatile.Read(ref _caches.Cache);
             if (!cache.IsFull)
             {
                 return cache;
             }
-            Interlocked.CompareExchange(ref _cache, NewCache(), cache);
-            return Volatile.Read(ref _cache);
+            Interlocked.CompareExchange(ref _caches.Cache, NewCache(), cache);
+            return Volatile.Read(ref _caches.Cache);
         }
     }
 
-    private SeriesCache NewCache() => new(_hash, Config.Ingest.MaxCachedSeries);
+    /// <summary>The last window of a retiring rule is closed.</summary>
+    public bool IsFinished(int rule) => rule >= Rules.Length && Retiring[rule - Rules.Length].IsFinished;
 
-    private static AggregationRule[] CompileRules(IReadOnlyList<AggregationRuleConfig> configs)
+    /// <summary>
+    /// The same configuration with other rules retiring beside it. What its cache knows was decided without them.
+    /// </summary>
+    public Generation WithRetiring(IReadOnlyList<RetiringRule> retiring) =>
+        retiring.Count == 0 && Retiring.Count == 0 ? this : new Generation(this, [.. retiring], sharesCache: false);
+
+    /// <summary>
+    /// A retiring rule is done. Series keep their cache, whose targets count by number: the rule keeps its own until
+    /// all are done.
+    /// </summary>
+    public Generation WithFinished(int rule)
     {
-        var rules = new AggregationRule[configs.Count];
-        var seen = new Dictionary<UInt128, int>();
-        for (var i = 0; i < rules.Length; i++)
-        {
-            // Two rules of the same text are two rules: the second is told apart by its occurrence.
-            var rule = new AggregationRule(configs[i], occurrence: 0);
-            var occurrence = seen.GetValueOrDefault(rule.Key);
-            seen[rule.Key] = occurrence + 1;
-            rules[i] = occurrence == 0 ? rule : new AggregationRule(configs[i], occurrence);
-        }
-        return rules;
+        RetiringRule[] retiring = [.. Retiring];
+        retiring[rule - Rules.Length] = retiring[rule - Rules.Length] with { IsFinished = true };
+        return new Generation(
+            this, Array.TrueForAll(retiring, static one => one.IsFinished) ? [] : retiring, sharesCache: true);
     }
+
+    /// <summary>The resolver that a rule in force goes by, and its number there.</summary>
+    public (SeriesResolver Resolver, int Rule) ResolverOf(int rule) =>
+        rule < Rules.Length ? (Resolver, rule)
+        : (Retiring[rule - Rules.Length].Source.Resolver, Retiring[rule - Rules.Length].RuleInSource);
+
+    /// <summary>Decides what becomes of a series. Allocates: it runs once per series and configuration.</summary>
+    public ResolvedSeries Resolve(IReadOnlyList<Label> labels)
+    {
+        var resolved = Resolver.Resolve(labels);
+        if (Retiring.Count == 0)
+        {
+            return resolved;
+        }
+        var retiring = new List<RetiringSeries>();
+        for (var i = 0; i < Retiring.Count; i++)
+        {
+            var (_, source, ruleInSource) = Retiring[i];
+            var there = source.Resolver.Resolve(labels);
+            foreach (var (rule, task, series) in there.Aggregates)
+            {
+                if (rule == ruleInSource)
+                {
+                    retiring.Add(new RetiringSeries(Rules.Length + i, task, series, source.TimeWindows[there.Route]));
+                }
+            }
+        }
+        return resolved with { Retiring = retiring };
+    }
+
+    private SeriesCache NewCache() => new(
+        _hash, Config.Ingest.MaxCachedSeries, Retiring.Count > 0,
+        Array.Exists(RulesInForce, static rule => rule.Config.Ha is not null));
 }

@@ -136,7 +136,11 @@ internal sealed class IngestPipeline
         lock (_appendLock)
         {
             return TryAppendLocked(CloseRecord.Header(nowMs), CloseRecord.Write(closes), out var lsn)
-                && DoLocked(() => _engine.HandOverClose(closes, lsn, nowMs));
+                && DoLocked(() =>
+                {
+                    _engine.HandOverClose(closes, lsn, nowMs);
+                    FollowEngineLocked();
+                });
         }
     }
 
@@ -154,7 +158,11 @@ internal sealed class IngestPipeline
             }
             Volatile.Write(ref _generation, generation);
             Volatile.Write(ref _isConfigured, true);
-            return DoLocked(() => _engine.HandOverConfiguration(generation, lsn, nowMs));
+            return DoLocked(() =>
+            {
+                _engine.HandOverConfiguration(generation, lsn, nowMs);
+                FollowEngineLocked();
+            });
         }
     }
 
@@ -168,8 +176,7 @@ internal sealed class IngestPipeline
             return TryAppendLocked(header, [], out var lsn)
                 && DoLocked(() => _engine.HandOver(
                     new BaseItem(
-                        newWriter(lsn), _engine.Generation, _engine.ConfigurationsOfLanes(lsn), [.. _engine.Clocks],
-                        ClosedThrough(), [.. _requests.All])
+                        newWriter(lsn), RulesNow(), _engine.ConfigurationsOfLanes(lsn), [.. _requests.All])
                     {
                         Lsn = lsn,
                         ArrivalMs = nowMs,
@@ -202,6 +209,7 @@ internal sealed class IngestPipeline
             {
                 return false;
             }
+            FollowEngineLocked();
             Volatile.Write(ref _isLive, true);
             return true;
         }
@@ -341,13 +349,20 @@ internal sealed class IngestPipeline
         return true;
     }
 
-    private long[] ClosedThrough()
+    /// <summary>
+    /// What is decoded from now on is for the rules in force: those of the configuration, and those retiring.
+    /// </summary>
+    private void FollowEngineLocked()
     {
-        var windows = new long[_engine.Generation.Rules.Length];
-        for (var i = 0; i < windows.Length; i++)
+        if (_isConfigured && !ReferenceEquals(_generation, _engine.Generation))
         {
-            windows[i] = _engine.ClosedThrough(i);
+            Volatile.Write(ref _generation, _engine.Generation);
         }
-        return windows;
+    }
+
+    private RulesInForce RulesNow()
+    {
+        var rules = _engine.Rules;
+        return rules with { ClosedThrough = [.. rules.ClosedThrough] };
     }
 }

@@ -56,19 +56,16 @@ internal sealed class CloseItem(List<(int Rule, long ThroughWindow)> closes, Gen
     }
 }
 
-/// <summary>A configuration comes into force.</summary>
-internal sealed class ConfigurationItem(Generation generation, RuleClock[] clocks) : LogItem
+/// <summary>Other rules come into force, or retiring ones are let go.</summary>
+internal sealed class ConfigurationItem(RulesInForce rules) : LogItem
 {
-    public Generation Generation { get; } = generation;
-
-    /// <summary>By rule.</summary>
-    public RuleClock[] Clocks { get; } = clocks;
+    public RulesInForce Rules { get; } = rules;
 }
 
 /// <summary>The state after this record is to be written down: each worker its part, the rest is in the item.</summary>
 internal sealed class BaseItem(
-    BaseWriter writer, Generation generation, IReadOnlyList<(long Lsn, Generation Generation)> configurationsOfLanes,
-    RuleClock[] clocks, long[] closedThrough, RememberedRequest[] requests)
+    BaseWriter writer, RulesInForce rules, IReadOnlyList<(long Lsn, Generation Generation)> configurationsOfLanes,
+    RememberedRequest[] requests)
     : LogItem
 {
     public BaseWriter Writer { get; } = writer;
@@ -78,17 +75,25 @@ internal sealed class BaseItem(
     {
         head.Write(lanesNeedFromLsn);
         head.Write(outputLsn);
-        head.Write(generation.Config.CanonicalText);
+        head.Write(rules.Generation.Config.CanonicalText);
         head.Write(configurationsOfLanes.Count);
         foreach (var (lsn, ofLanes) in configurationsOfLanes)
         {
             head.Write(lsn);
             head.Write(ofLanes.Config.CanonicalText);
         }
-        head.WriteSpan<RuleClock>(clocks);
-        head.WriteSpan<long>(closedThrough);
-        head.Write(lastEmitted.Count);
-        foreach (var (rule, endMs) in lastEmitted)
+        BaseRules.Write(head, rules);
+        // Of rules that are gone, nothing will be emitted again: a later one of the same definition begins behind.
+        var kept = new List<(UInt128, long)>();
+        foreach (var rule in rules.Generation.RulesInForce)
+        {
+            if (lastEmitted.TryGetValue(rule.Key, out var endMs))
+            {
+                kept.Add((rule.Key, endMs));
+            }
+        }
+        head.Write(kept.Count);
+        foreach (var (rule, endMs) in kept)
         {
             head.Write(rule);
             head.Write(endMs);

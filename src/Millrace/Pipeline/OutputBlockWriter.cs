@@ -33,18 +33,20 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     private sealed record Placement(int Lane, byte[]? Labels);
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
-    private readonly Dictionary<(Generation, int, UInt128), Placement> _placements = [];
+    private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
 
     public BuiltGroup Build(
         Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
     {
         var blocks = new List<BuiltBlock>();
-        foreach (var destination in generation.Resolver.DestinationsOf(rule))
+        var (resolver, ruleThere) = generation.ResolverOf(rule);
+        foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(generation, rule, destination, endMs, samples, blocks);
+            AddBlocks(resolver, ruleThere, destination, endMs, samples, blocks);
         }
         var writer = new OutputGroupWriter();
-        writer.Begin(generation.Rules[rule].Key, generation.Rules[rule].Name, endMs, inputLsn);
+        var of = generation.RulesInForce[rule];
+        writer.Begin(of.Key, of.Name, endMs, inputLsn);
         foreach (var block in blocks)
         {
             writer.AddBlock(
@@ -55,22 +57,21 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     }
 
     private void AddBlocks(
-        Generation generation, int rule, int destination, long endMs, List<OutputSample> samples,
+        SeriesResolver resolver, int rule, int destination, long endMs, List<OutputSample> samples,
         List<BuiltBlock> blocks)
     {
         var config = destinations[destination].Config;
-        var isPlaced = generation.Resolver.IsPlaced(rule);
+        var isPlaced = resolver.IsPlaced(rule);
         var lanes = new LaneBlock?[config.Lanes];
         foreach (var sample in samples)
         {
-            var (number, labels) = Place(generation, destination, isPlaced, sample);
+            var (number, labels) = Place(resolver, destination, isPlaced, sample);
             if (labels is null)
             {
                 continue;
             }
-            var timestampMs = sample.TimestampMs == OutputSample.AtWindowEnd ? endMs : sample.TimestampMs;
             var lane = lanes[number] ??= new LaneBlock();
-            lane.Add(labels, timestampMs, sample);
+            lane.Add(labels, endMs - sample.BeforeMs, sample);
             if (lane.Count == config.MaxSamplesPerBlock)
             {
                 blocks.Add(lane.Seal(destination, number));
@@ -85,12 +86,12 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         }
     }
 
-    private Placement Place(Generation generation, int destination, bool isPlaced, in OutputSample sample)
+    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
     {
-        var key = (generation, isPlaced ? ~destination : destination, sample.Key);
+        var key = (resolver, isPlaced ? ~destination : destination, sample.Key);
         if (!_placements.TryGetValue(key, out var placement))
         {
-            placement = Place(generation.Resolver, destination, isPlaced, sample.Labels);
+            placement = Place(resolver, destination, isPlaced, sample.Labels);
             if (_placements.Count >= MaxPlacements)
             {
                 _placements.Clear();

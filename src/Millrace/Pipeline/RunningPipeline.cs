@@ -24,6 +24,7 @@ internal sealed class RunningPipeline
     private readonly ArrivalClock _clock;
     private readonly Dictionary<UInt128, ClosePolicy> _policies = [];
     private readonly string _basesFolder;
+    private Generation? _policiesOf;
     private Task? _flush;
     private long _closesHeldUntilMs;
     private long _nextSyncMs;
@@ -174,20 +175,25 @@ internal sealed class RunningPipeline
     /// <summary>Closes a rule's windows whose time has come: one record for all rules together.</summary>
     private void CloseWindows(long nowMs)
     {
-        var generation = Engine.Generation;
+        var rules = Engine.Rules;
+        ForgetPolicies(rules.Generation);
         var isCatchingUp = nowMs < ClosesHeldUntilMs;
         var observes = nowMs >= _nextLatenessMs;
         List<(UInt128, long)>? closes = null;
-        for (var i = 0; i < generation.Rules.Length; i++)
+        for (var i = 0; i < rules.Terms.Length; i++)
         {
-            var rule = generation.Rules[i];
-            var policy = PolicyOf(rule, Engine.Clocks[i]);
+            if (rules.Generation.IsFinished(i))
+            {
+                continue;
+            }
+            var rule = rules.Generation.RulesInForce[i];
+            var policy = PolicyOf(rule, rules.Terms[i].Clock);
             if (observes)
             {
                 policy.Observe(LagsOf(rule));
             }
-            var through = policy.CloseThrough(nowMs, isCatchingUp);
-            if (through > Engine.ClosedThrough(i))
+            var through = Math.Min(rules.Terms[i].LastWindow, policy.CloseThrough(nowMs, isCatchingUp));
+            if (through > rules.ClosedThrough[i])
             {
                 (closes ??= []).Add((rule.Key, through));
             }
@@ -204,14 +210,34 @@ internal sealed class RunningPipeline
 
     private ClosePolicy PolicyOf(AggregationRule rule, RuleClock clock)
     {
+        var config = Engine.Generation.Config.Aggregation;
         lock (_policies)
         {
-            if (!_policies.TryGetValue(rule.Key, out var policy))
+            if (!_policies.TryGetValue(rule.Key, out var policy) || !policy.IsFor(rule, clock, config))
             {
-                policy = new ClosePolicy(rule, clock, Engine.Generation.Config.Aggregation);
-                _policies.Add(rule.Key, policy);
+                policy = _policies[rule.Key] = new ClosePolicy(rule, clock, config);
             }
             return policy;
+        }
+    }
+
+    /// <summary>Those of rules that are no longer in force.</summary>
+    private void ForgetPolicies(Generation generation)
+    {
+        if (ReferenceEquals(generation, _policiesOf))
+        {
+            return;
+        }
+        _policiesOf = generation;
+        lock (_policies)
+        {
+            foreach (var key in _policies.Keys)
+            {
+                if (RuleHandover.NumberOf(generation, key) < 0)
+                {
+                    _policies.Remove(key);
+                }
+            }
         }
     }
 

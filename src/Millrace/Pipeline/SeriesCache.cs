@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Memory;
 using Millrace.Model;
@@ -41,11 +42,11 @@ internal struct AggregateTarget
     public ushort Task;
     public ushort Rule;
 
-    /// <summary>Which of several replicas sends the series.</summary>
-    public uint Replica;
-
     /// <summary>The group; of a deduplicator's series, its label block.</summary>
     public int Group;
+
+    /// <summary>See <see cref="RuleSeries"/>.</summary>
+    public uint Target;
 
     /// <summary>
     /// The slot in the shard, as it was last time. Written by the task's worker alone, always checked.
@@ -79,7 +80,8 @@ internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels);
 ///
 /// Any number of threads look up; adding takes the lock. What a reader finds through the table was written before.
 /// </summary>
-internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
+internal sealed class SeriesCache(
+    KeyedHash hash, int maxSeries, bool hasRetiring = false, bool hasReplicas = false) : ISeriesLabels
 {
     private const int NotFound = -1;
 
@@ -105,6 +107,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
     private readonly Column<Identity> _identities = new();
     private readonly Column<SeriesEntry> _entries = new();
     private readonly Column<AggregateTarget> _aggregates = new();
+    private readonly Column<uint> _replicas = new(); // by aggregate target, where rules tell replicas apart
     private readonly Column<ForwardTarget> _forwards = new();
     private readonly Column<BlockPlace> _blocks = new(); // of series that are deduplicated
     private readonly ByteArena _labels = new();
@@ -121,11 +124,20 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
     /// <summary>The bound is reached: the owner starts a new, empty cache.</summary>
     public bool IsFull => Count >= maxSeries;
 
+    /// <summary>What rules of configurations before still take; null when none did as the cache began.</summary>
+    public RetiringTargets? Retiring { get; } = hasRetiring ? new RetiringTargets() : null;
+
     public long LabelBytes => _labels.SizeBytes;
 
     public ref SeriesEntry Entry(int id) => ref _entries[id];
 
     public ref AggregateTarget Aggregate(int index) => ref _aggregates[index];
+
+    /// <summary>Whether targets have a replica.</summary>
+    public bool HasReplicas => hasReplicas;
+
+    /// <summary>See <see cref="AggregationRule.ReplicaOf"/>.</summary>
+    public uint ReplicaOf(int aggregate) => _replicas[aggregate];
 
     public ref ForwardTarget Forward(int index) => ref _forwards[index];
 
@@ -223,15 +235,8 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
         _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count + resolved.Deduplications.Count);
         foreach (var (rule, task, series) in resolved.Aggregates)
         {
-            _aggregates[_aggregateCount++] = new AggregateTarget
-            {
-                SeriesKey = series.Key,
-                Task = (ushort)task,
-                Rule = (ushort)rule,
-                Replica = series.Replica,
-                Group = GroupNumber(rule, series.GroupKey, series.Group),
-                SlotHint = NotFound,
-            };
+            _aggregates[_aggregateCount++] = NewTarget(rule, task, series);
+            SetReplica(series.Replica);
         }
         _forwards.EnsureCapacity(_forwardCount + resolved.Forwards.Count + resolved.ExtraForwards.Count);
         var kept = new KeptLabels();
@@ -244,12 +249,26 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = key,
-                Task = (ushort)task,
-                Rule = (ushort)rule,
-                Replica = replica,
+                Task = checked((ushort)task),
+                Rule = checked((ushort)rule),
                 Group = _blockCount++,
                 SlotHint = NotFound,
             };
+            SetReplica(replica);
+        }
+        if (Retiring is not null)
+        {
+            AddRetiring(id, resolved.Retiring ?? []);
+        }
+    }
+
+    /// <summary>Of the target added last.</summary>
+    private void SetReplica(uint replica)
+    {
+        if (hasReplicas)
+        {
+            _replicas.EnsureCapacity(_aggregateCount);
+            _replicas[_aggregateCount - 1] = replica;
         }
     }
 
@@ -275,6 +294,27 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries) : ISeriesLabels
         }
         return kept.Address;
     }
+
+    private void AddRetiring(int id, IReadOnlyList<RetiringSeries> retiring)
+    {
+        Retiring!.Add(id, _aggregateCount, retiring);
+        _aggregates.EnsureCapacity(_aggregateCount + retiring.Count);
+        foreach (var (rule, task, series, _) in retiring)
+        {
+            _aggregates[_aggregateCount++] = NewTarget(rule, task, series);
+            SetReplica(series.Replica);
+        }
+    }
+
+    private AggregateTarget NewTarget(int rule, int task, in RuleSeries series) => new()
+    {
+        SeriesKey = series.Key,
+        Task = checked((ushort)task),
+        Rule = checked((ushort)rule),
+        Target = series.Target,
+        Group = GroupNumber(rule, series.GroupKey, series.Group),
+        SlotHint = NotFound,
+    };
 
     private int GroupNumber(int rule, UInt128 key, LabelSet labels)
     {

@@ -21,6 +21,8 @@ internal readonly record struct ResolvedSeries(
 
     /// <summary>Lanes that carry the histograms and exemplars of a series whose samples are deduplicated.</summary>
     public List<(int Lane, byte[] Labels)> ExtraForwards { get; init; } = [];
+    /// <summary>Taken by rules that a reload has removed or replaced; null: there are none.</summary>
+    public IReadOnlyList<RetiringSeries>? Retiring { get; init; }
 }
 
 /// <summary>
@@ -163,8 +165,7 @@ internal sealed class SeriesResolver
             isMatched |= verdict != RuleVerdict.NoMatch;
             if (verdict == RuleVerdict.Taken)
             {
-                // The task of a rule's series is that of its group: every rule is finished in one task.
-                var task = (int)(ulong)(taken.GroupKey % (UInt128)_config.Aggregation.TaskCount);
+                var task = _rules[rule].TaskOf(taken, _config.Aggregation.TaskCount);
                 resolved.Aggregates.Add((rule, task, taken));
             }
         }

@@ -21,10 +21,8 @@ internal sealed class Worker
     private readonly List<RuleShard> _touched = [];
 
     // State, touched by the worker's thread; shards are read by the page and the metrics.
-    private RuleShard?[]?[] _tasks = [];     // by task, then by rule of the generation in force
-    private long[] _closedThrough = [];      // by rule
-    private Generation _generation;
-    private RuleClock[] _clocks = [];
+    private RuleShard?[]?[] _tasks = [];     // by task, then by rule in force
+    private RulesInForce _rules;             // its own closes
     private long _appliedLsn;
 
     // Side of the queue.
@@ -39,7 +37,7 @@ internal sealed class Worker
         _index = index;
         _workerCount = workerCount;
         _engine = engine;
-        _generation = generation;
+        _rules = new RulesInForce(generation, [], []);
     }
 
     /// <summary>The shards of the rules in force, for those who look on from other threads.</summary>
@@ -248,8 +246,8 @@ internal sealed class Worker
     private void Apply(BatchItem item, int task, ReadOnlySpan<TaskSample> samples)
     {
         var cache = item.Batch.Cache;
-        var hasReplicas = _generation.Config.Aggregation.Ha is not null;
-        var shards = _tasks[task] ??= new RuleShard?[_generation.Rules.Length];
+        var hasReplicas = cache.HasReplicas;
+        var shards = _tasks[task] ??= new RuleShard?[_rules.Terms.Length];
         foreach (ref readonly var sample in samples)
         {
             ref var target = ref cache.Aggregate(sample.Target);
@@ -267,7 +265,7 @@ internal sealed class Worker
             pending.StartsMs[at] = sample.StartMs;
             if (hasReplicas)
             {
-                pending.Replicas[at] = target.Replica;
+                pending.Replicas[at] = cache.ReplicaOf(sample.Target);
             }
             if (at + 1 == PendingSamples.Capacity)
             {
@@ -296,7 +294,7 @@ internal sealed class Worker
             return deduplicator.SlotOf(target.SeriesKey, cache.Block(target.Group));
         }
         var group = cache.Group(target.Group);
-        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels);
+        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels, target.Target);
     }
 
     private PendingSamples Lend(RuleShard shard)
@@ -309,19 +307,24 @@ internal sealed class Worker
         return shard.Pending = pending;
     }
 
-    private RuleShard NewShard(int task, int rule) =>
-        _tasks[task]![rule] = RuleShard.Create(_generation.Rules[rule], _clocks[rule], _closedThrough[rule]);
+    private RuleShard NewShard(int task, int rule)
+    {
+        var term = _rules.Terms[rule];
+        var shard = RuleShard.Create(_rules.Generation.RulesInForce[rule], term.Clock, _rules.ClosedThrough[rule]);
+        shard.Term = term;
+        return _tasks[task]![rule] = shard;
+    }
 
     private void Apply(CloseItem item)
     {
         for (var i = 0; i < item.Closes.Count; i++)
         {
             var (rule, throughWindow) = item.Closes[i];
-            if (throughWindow <= _closedThrough[rule])
+            if (throughWindow <= _rules.ClosedThrough[rule])
             {
                 continue; // The first close of a window wins.
             }
-            _closedThrough[rule] = throughWindow;
+            _rules.ClosedThrough[rule] = throughWindow;
             for (var task = _index; task < _tasks.Length; task += _workerCount)
             {
                 if (_tasks[task]?[rule] is { } shard)
@@ -334,39 +337,34 @@ internal sealed class Worker
         }
     }
 
-    /// <summary>
-    /// Rules that stay keep their shards; others go, and new ones begin with the clock they were given.
-    /// </summary>
+    /// <summary>Rules that stay keep their shards; those of others go.</summary>
     private void Apply(ConfigurationItem item)
     {
-        var before = _generation.Rules;
-        var numberBefore = new Dictionary<UInt128, int>();
-        for (var i = 0; i < before.Length; i++)
+        var rules = item.Rules with { ClosedThrough = [.. item.Rules.ClosedThrough] };
+        var numberBefore = new int[rules.Terms.Length];
+        for (var i = 0; i < numberBefore.Length; i++)
         {
-            numberBefore[before[i].Key] = i;
+            numberBefore[i] = rules.Generation.IsFinished(i) ? -1
+                : RuleHandover.NumberOf(_rules.Generation, rules.Generation.RulesInForce[i].Key);
         }
-        var rules = item.Generation.Rules;
-        var closedThrough = new long[rules.Length];
-        for (var i = 0; i < rules.Length; i++)
-        {
-            closedThrough[i] = numberBefore.TryGetValue(rules[i].Key, out var number) && number < _closedThrough.Length
-                ? _closedThrough[number]
-                : item.Clocks[i].ClosedAtStart(rules[i]);
-        }
-        var tasks = new RuleShard?[]?[item.Generation.TaskCount];
+        var tasks = new RuleShard?[]?[rules.Generation.TaskCount];
         for (var task = 0; task < _tasks.Length; task++)
         {
             if (_tasks[task] is not { } shardsBefore)
             {
                 continue;
             }
-            tasks[task] = new RuleShard?[rules.Length];
-            for (var i = 0; i < rules.Length; i++)
+            var shards = tasks[task] = new RuleShard?[numberBefore.Length];
+            for (var i = 0; i < shards.Length; i++)
             {
-                tasks[task]![i] = numberBefore.TryGetValue(rules[i].Key, out var number) ? shardsBefore[number] : null;
+                if (numberBefore[i] >= 0 && shardsBefore[numberBefore[i]] is { } shard)
+                {
+                    shard.Term = rules.Terms[i];
+                    shards[i] = shard;
+                }
             }
         }
-        (_tasks, _closedThrough, _clocks, _generation) = (tasks, closedThrough, item.Clocks, item.Generation);
+        (_tasks, _rules) = (tasks, rules);
     }
 
     /// <summary>The part of a base that this worker owns: any number of workers can take it over.</summary>
@@ -384,7 +382,7 @@ internal sealed class Worker
                 if (_tasks[task]![rule] is { } shard)
                 {
                     writer.Write(task);
-                    writer.Write(rule);
+                    writer.Write(_rules.Generation.RulesInForce[rule].Key);
                     shard.Write(writer);
                 }
             }
@@ -393,18 +391,16 @@ internal sealed class Worker
     }
 
     /// <summary>Begins with the configuration of a base. Before the thread starts.</summary>
-    public void Begin(Generation generation, RuleClock[] clocks, long[] closedThrough)
+    public void Begin(RulesInForce rules)
     {
-        _generation = generation;
-        _clocks = clocks;
-        _closedThrough = [.. closedThrough];
-        _tasks = new RuleShard?[]?[generation.TaskCount];
+        _rules = rules with { ClosedThrough = [.. rules.ClosedThrough] };
+        _tasks = new RuleShard?[]?[rules.Generation.TaskCount];
     }
 
     /// <summary>Takes over a shard of a base.</summary>
     public void Restore(int task, int rule, SnapshotReader reader)
     {
-        _tasks[task] ??= new RuleShard?[_generation.Rules.Length];
+        _tasks[task] ??= new RuleShard?[_rules.Terms.Length];
         NewShard(task, rule).Read(reader);
     }
 

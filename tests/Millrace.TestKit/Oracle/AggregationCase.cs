@@ -6,7 +6,41 @@ using Millrace.Model;
 namespace Millrace.TestKit.Oracle;
 
 /// <summary>A sample of a case; times are milliseconds from T0.</summary>
-public sealed record AggregationCaseSample(long PushedMs, LabelSet Series, double Value, long TimestampMs);
+public sealed record AggregationCaseSample(long PushedMs, LabelSet Series, double Value, long TimestampMs)
+{
+    /// <summary>The time 0, which is not relative to T0.</summary>
+    public const long Epoch = long.MinValue;
+
+    public long TimestampFrom(long originMs) => TimestampMs == Epoch ? 0 : originMs + TimestampMs;
+}
+
+/// <summary>Something that happens to the process at a time.</summary>
+public sealed record AggregationCaseEvent(long AtMs, AggregationCaseEventKind Kind);
+
+public enum AggregationCaseEventKind
+{
+    /// <summary>A graceful stop.</summary>
+    Stop,
+
+    /// <summary>A graceful stop, and a start at once.</summary>
+    Restart,
+}
+
+/// <summary>Who plays a case: where they differ on purpose, a line says for whom it holds.</summary>
+public enum AggregationCasePlayer
+{
+    Ours,
+
+    /// <summary>vmagent since the version that the reference follows.</summary>
+    NewerVmagent,
+
+    /// <summary>vmagent up to 1.145.</summary>
+    Vmagent145,
+}
+
+/// <summary>An output sample that must come.</summary>
+public sealed record AggregationCaseOutput(
+    long EndMs, string Series, double Value, IReadOnlyList<AggregationCasePlayer> Players);
 
 /// <summary>
 /// A case of tests/cases/aggregation: rules as in a file of vmagent, a timeline, and everything that must come out. A
@@ -21,7 +55,11 @@ public sealed record AggregationCaseSample(long PushedMs, LabelSet Series, doubl
 /// +2 foo{a="1"} 12 @-0.5         (with the timestamp T0 - 0.5 s; @epoch: with the timestamp 0)
 /// =4 foo:4s_total{a="1"} 2       (an output sample with the timestamp T0 + 4 s)
 /// =8 nothing                     (none; and the case goes on until then)
+/// !9 restart                     (or stop: of the process)
 /// </code>
+/// Where players differ on purpose, <c>differs: REASON</c> says why, and lines are marked with whom they hold for:
+/// <c>=4[1.145]</c> vmagent up to that version, <c>=4[newer]</c> newer ones and ours, <c>=4[vmagent]</c>,
+/// <c>=4[ours]</c>. <c>keep_input: true</c> and <c>drop_input: true</c> are vmagent's flags, keys of a route here.
 /// T0 is a boundary of all intervals. All times are seconds, so that the same file can be played against a real
 /// vmagent: start it before a boundary, push at the times, collect what it writes.
 /// </summary>
@@ -31,11 +69,32 @@ public sealed record AggregationCase(
     string RulesYaml,
     long StartMs,
     IReadOnlyList<AggregationCaseSample> Samples,
-    IReadOnlyDictionary<(long EndMs, string Series), double> Expected,
+    IReadOnlyList<AggregationCaseEvent> Events,
+    IReadOnlyList<AggregationCaseOutput> Outputs,
     long EndMs)
 {
     /// <summary>T0 of cases played on a manual clock: a boundary of whole minutes and of 4 s.</summary>
     public const long Origin = 1_700_000_040_000;
+
+    public bool KeepInput { get; init; }
+
+    public bool DropInput { get; init; }
+
+    /// <summary>Why players differ; empty where they do not.</summary>
+    public string Differs { get; init; } = "";
+
+    public IReadOnlyDictionary<(long EndMs, string Series), double> ExpectedOf(AggregationCasePlayer player)
+    {
+        var expected = new Dictionary<(long, string), double>();
+        foreach (var output in Outputs)
+        {
+            if (output.Players.Contains(player))
+            {
+                expected.Add((output.EndMs, output.Series), output.Value);
+            }
+        }
+        return expected;
+    }
 
     public static IEnumerable<AggregationCase> ReadAll()
     {
@@ -62,12 +121,18 @@ public sealed record AggregationCase(
         _ => double.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture),
     };
 
+    private static readonly AggregationCasePlayer[] AllPlayers = Enum.GetValues<AggregationCasePlayer>();
+
     private sealed class Reader(string file)
     {
         private readonly List<string> _rules = [];
         private readonly List<AggregationCaseSample> _samples = [];
-        private readonly Dictionary<(long, string), double> _expected = [];
+        private readonly List<AggregationCaseEvent> _events = [];
+        private readonly List<AggregationCaseOutput> _outputs = [];
         private string _name = "";
+        private string _differs = "";
+        private bool _keepInput;
+        private bool _dropInput;
         private long _startMs = -3_000;
         private long _endMs = long.MinValue;
 
@@ -77,10 +142,21 @@ public sealed record AggregationCase(
             {
                 ReadLine(line);
             }
-            return _name.Length > 0 && _rules.Count > 0 && _endMs > _startMs
-                ? new AggregationCase(
-                    file, _name, string.Join('\n', _rules) + "\n", _startMs, _samples, _expected, _endMs)
-                : throw new FormatException($"{file}: a case needs a name, rules and what comes out: {section}");
+            if (_name.Length == 0 || _rules.Count == 0 || _endMs <= _startMs)
+            {
+                throw new FormatException($"{file}: a case needs a name, rules and what comes out: {section}");
+            }
+            if (_outputs.Exists(output => output.Players.Count < AllPlayers.Length) != _differs.Length > 0)
+            {
+                throw new FormatException($"{file}: {_name}: marked lines and differs: belong together");
+            }
+            return new AggregationCase(
+                file, _name, string.Join('\n', _rules) + "\n", _startMs, _samples, _events, _outputs, _endMs)
+            {
+                KeepInput = _keepInput,
+                DropInput = _dropInput,
+                Differs = _differs,
+            };
         }
 
         private void ReadLine(string line)
@@ -91,12 +167,20 @@ public sealed record AggregationCase(
                 case '-' or ' ': _rules.Add(line); break;
                 case '+': ReadSample(line[1..]); break;
                 case '=': ReadExpected(line[1..]); break;
+                case '!':
+                    var (at, kind) = (line[1..line.IndexOf(' ')], line[(line.IndexOf(' ') + 1)..]);
+                    _events.Add(new AggregationCaseEvent(
+                        Milliseconds(at), Enum.Parse<AggregationCaseEventKind>(kind, ignoreCase: true)));
+                    break;
                 default:
                     var (key, value) = line.Split(": ", 2) is [var k, var v] ? (k, v) : (line, "");
                     switch (key)
                     {
                         case "case": _name = value; break;
                         case "start": _startMs = Milliseconds(value); break;
+                        case "differs": _differs = value; break;
+                        case "keep_input": _keepInput = bool.Parse(value); break;
+                        case "drop_input": _dropInput = bool.Parse(value); break;
                         case "rules:": break;
                         default: throw new FormatException($"{file}: cannot read the line \"{line}\"");
                     }
@@ -112,7 +196,8 @@ public sealed record AggregationCase(
             var timestampMs = pushedMs;
             if (rest.LastIndexOf(" @", StringComparison.Ordinal) is var at && at > 0)
             {
-                timestampMs = rest[(at + 2)..] == "epoch" ? -Origin : Milliseconds(rest[(at + 2)..]);
+                var written = rest[(at + 2)..];
+                timestampMs = written == "epoch" ? AggregationCaseSample.Epoch : Milliseconds(written);
                 rest = rest[..at];
             }
             var space = rest.LastIndexOf(' ');
@@ -121,19 +206,35 @@ public sealed record AggregationCase(
                 pushedMs, RelabelCase.ReadSeries(rest[..space]), value, timestampMs));
         }
 
-        /// <summary>TIME SERIES VALUE, or TIME nothing</summary>
+        /// <summary>TIME SERIES VALUE, or TIME nothing; the time may be marked with players</summary>
         private void ReadExpected(string text)
         {
-            var endMs = Milliseconds(text[..text.IndexOf(' ')]);
+            var time = text[..text.IndexOf(' ')];
+            var players = AllPlayers;
+            if (time.IndexOf('[', StringComparison.Ordinal) is var mark && mark > 0)
+            {
+                players = PlayersOf(time[mark..]);
+                time = time[..mark];
+            }
+            var endMs = Milliseconds(time);
             var rest = text[(text.IndexOf(' ') + 1)..];
             _endMs = Math.Max(_endMs, endMs);
             if (rest != "nothing")
             {
                 var space = rest.LastIndexOf(' ');
                 var series = RelabelCase.ReadSeries(rest[..space]).ToString();
-                _expected.Add((endMs, series), ReadValue(rest[(space + 1)..]));
+                _outputs.Add(new AggregationCaseOutput(endMs, series, ReadValue(rest[(space + 1)..]), players));
             }
         }
+
+        private AggregationCasePlayer[] PlayersOf(string mark) => mark switch
+        {
+            "[1.145]" => [AggregationCasePlayer.Vmagent145],
+            "[newer]" => [AggregationCasePlayer.Ours, AggregationCasePlayer.NewerVmagent],
+            "[vmagent]" => [AggregationCasePlayer.Vmagent145, AggregationCasePlayer.NewerVmagent],
+            "[ours]" => [AggregationCasePlayer.Ours],
+            _ => throw new FormatException($"{file}: {_name}: unknown mark {mark}"),
+        };
 
         private static long Milliseconds(string seconds) =>
             (long)Math.Round(double.Parse(seconds, NumberStyles.Float, CultureInfo.InvariantCulture) * 1000);

@@ -1,4 +1,5 @@
 using System.Linq;
+using Millrace.Aggregation;
 using Millrace.Model;
 
 namespace Millrace.TestKit.Oracle;
@@ -23,7 +24,9 @@ namespace Millrace.TestKit.Oracle;
 public sealed class AggregationOracle(OracleRule rule)
 {
     private readonly Dictionary<string, OracleSeries> _series = [];
+    private readonly List<(long EndMs, int Number)> _closes = [];
     private long _closedMs = rule.PartialEndMs - rule.IntervalMs;
+    private int _number;
 
     public OracleRule Rule { get; } = rule;
 
@@ -60,6 +63,10 @@ public sealed class AggregationOracle(OracleRule rule)
         else if (endMs <= _closedMs)
         {
             Late++;
+            if (Rule.Config.Late == LatePolicy.Carry && endMs >= Rule.FirstBookedEndMs)
+            {
+                Carry(SeriesOf(labels), new OracleSample(timeMs, value, startMs > timeMs ? 0 : startMs, _number++));
+            }
         }
         else if (endMs > Rule.EndOf(arrivalMs) + Rule.IntervalMs)
         {
@@ -67,24 +74,56 @@ public sealed class AggregationOracle(OracleRule rule)
         }
         else
         {
-            var identity = Rule.SeriesOf(labels);
-            if (!_series.TryGetValue(identity.ToString(), out var series))
-            {
-                series = new OracleSeries(Rule.GroupOf(labels));
-                _series.Add(identity.ToString(), series);
-            }
+            var series = SeriesOf(labels);
             var window = series.Window(endMs);
-            var sample = new OracleSample(timeMs, value, startMs > timeMs ? 0 : startMs);
-            Undecidable += ResetWitness.IsDecidable(window, sample) ? 0 : 1;
+            var sample = new OracleSample(timeMs, value, startMs > timeMs ? 0 : startMs, _number++);
+            Undecidable += ResetWitness.IsDecidable(window, sample, Rule.Config.Resets) ? 0 : 1;
             InnerRepeats += IsInnerRepeat(window, timeMs) ? 1 : 0;
-            series.Add(endMs, sample);
+            series.Open(endMs).Add(sample);
         }
+    }
+
+    /// <summary>Late samples go to the oldest open window, but for repeats of the last counted one.</summary>
+    private void Carry(OracleSeries series, OracleSample sample)
+    {
+        var baseMs = long.MinValue;
+        foreach (var (endMs, window) in series.Windows)
+        {
+            if (endMs <= _closedMs)
+            {
+                baseMs = Math.Max(baseMs, window.Times.LastOrDefault(baseMs));
+            }
+        }
+        foreach (var late in Rule.HasCounters ? series.Carried : [])
+        {
+            // A counter goes on from a late sample, if it had something to go on from.
+            baseMs = baseMs + Rule.MemoryMs >= late.ClosedMs && late.TimeMs > baseMs ? late.TimeMs : baseMs;
+        }
+        if (sample.TimeMs == baseMs && sample.TimeMs + Rule.MemoryMs >= _closedMs)
+        {
+            return;
+        }
+        var oldest = series.Open(_closedMs + Rule.IntervalMs);
+        oldest.Carried.Add(sample);
+        series.Carried.Add((sample.TimeMs, _closedMs));
+        oldest.AliveMs = Math.Max(oldest.AliveMs, _closedMs + 1);
+    }
+
+    private OracleSeries SeriesOf(LabelSet labels)
+    {
+        var identity = Rule.SeriesOf(labels).ToString();
+        if (!_series.TryGetValue(identity, out var series))
+        {
+            var target = labels["instance"].Length == 0 ? null : $"{labels["job"]}\n{labels["instance"]}";
+            _series.Add(identity, series = new OracleSeries(Rule.GroupOf(labels), target));
+        }
+        return series;
     }
 
     /// <summary>False if the sample, added now, would count as <see cref="Undecidable"/>.</summary>
     public bool IsDecidable(LabelSet labels, long timeMs, double value) =>
         WindowOf(labels, timeMs) is not { } window || double.IsNaN(value)
-        || ResetWitness.IsDecidable(window, new OracleSample(timeMs, value, 0));
+        || ResetWitness.IsDecidable(window, new OracleSample(timeMs, value, 0), Rule.Config.Resets);
 
     /// <summary>Whether the sample, added now, would count among <see cref="InnerRepeats"/>.</summary>
     public bool IsInnerRepeat(LabelSet labels, long timeMs) =>
@@ -94,7 +133,12 @@ public sealed class AggregationOracle(OracleRule rule)
     public void Close(long throughEndMs)
     {
         var endMs = Rule.EndOf(throughEndMs);
-        _closedMs = Math.Max(_closedMs, endMs > throughEndMs ? endMs - Rule.IntervalMs : endMs);
+        endMs = endMs > throughEndMs ? endMs - Rule.IntervalMs : endMs;
+        if (endMs > _closedMs)
+        {
+            _closedMs = endMs;
+            _closes.Add((endMs, _number));
+        }
     }
 
     /// <summary>The closed windows: a value per window's end and output series.</summary>
@@ -108,11 +152,17 @@ public sealed class AggregationOracle(OracleRule rule)
             {
                 groups.Add(series.Group.ToString(), members = []);
             }
-            series.Follow(Rule);
+            OracleCounter.FindChains(Rule, series);
             members.Add(series);
         }
         foreach (var members in groups.Values)
         {
+            foreach (var series in members)
+            {
+                new OracleCounter(
+                    Rule, series, endMs => _closes.First(close => close.EndMs >= endMs).Number,
+                    (sample, endMs) => IsBirth(members, series, sample, endMs)).Follow(_closedMs);
+            }
             ComputeGroup(members, result);
         }
         return result;
@@ -123,56 +173,97 @@ public sealed class AggregationOracle(OracleRule rule)
             ? series.Window(Rule.EndOf(timeMs))
             : null;
 
+    /// <summary>
+    /// Whether the group knew the series' target two windows before: a chain of another of the target's series began
+    /// then or earlier, and was not over when the sample came.
+    /// </summary>
+    private bool IsBirth(List<OracleSeries> members, OracleSeries series, OracleSample sample, long endMs)
+    {
+        if (Rule.Config.FirstSample != FirstSample.Auto || series.Target is null
+            || sample.TimeMs - Rule.StartMs < Rule.IgnoreFirstSampleMs)
+        {
+            return false;
+        }
+        foreach (var other in members)
+        {
+            foreach (var chain in other.Target == series.Target ? other.Chains : [])
+            {
+                var last = chain.Links.LastOrDefault(link => link.EndMs <= endMs);
+                if (chain.FirstEndMs <= endMs - 2 * Rule.IntervalMs && last.EndMs != 0
+                    && sample.TimeMs - last.TimeMs <= Rule.MemoryMs)
+                {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
     private static bool IsInnerRepeat(OracleWindow window, long timeMs) =>
         window.Times.IndexOf(timeMs) is var at && at > 0 && at < window.Times.Count - 1;
 
     private void ComputeGroup(List<OracleSeries> members, SortedDictionary<(long EndMs, string Series), double> result)
     {
         var totals = new Dictionary<string, ExactSum>();
+        var isNew = true;
         for (var endMs = Rule.FirstBookedEndMs; endMs <= _closedMs; endMs += Rule.IntervalMs)
         {
             var lastMs = long.MinValue / 2;
             var windows = new List<OracleWindow>();
+            var others = new List<OracleWindow>(); // with what is booked from elsewhere
             foreach (var series in members)
             {
                 lastMs = Math.Max(lastMs, series.LastTimeMs(Rule.FirstBookedEndMs - Rule.IntervalMs, endMs));
-                if (series.Windows.TryGetValue(endMs, out var window) && window.Times.Count > 0)
+                if (series.Windows.TryGetValue(endMs, out var window))
                 {
-                    windows.Add(window);
+                    (window.Times.Count > 0 ? windows : others).Add(window);
                 }
             }
             if (endMs - lastMs > Rule.StalenessMs)
             {
                 totals.Clear();
+                isNew = true;
                 continue;
             }
             foreach (var output in Rule.Config.Outputs)
             {
-                if (ValueOf(output, windows, totals) is { } value && endMs >= Rule.FirstShownEndMs)
+                if (ValueOf(output, windows, others, totals) is { } value && endMs >= Rule.FirstShownEndMs)
                 {
-                    result.Add((endMs, Rule.OutputSeries(members[0].Group, output)), value + 0.0);
+                    var series = Rule.OutputSeries(members[0].Group, output);
+                    result.Add((endMs, series), value + 0.0);
+                    if (isNew && Rule.Config.ZeroInjection && output.StartsWith("total", StringComparison.Ordinal))
+                    {
+                        result.Add((endMs - Rule.IntervalMs, series), 0);
+                    }
                 }
             }
+            isNew = false;
         }
     }
 
     /// <summary>The value of an output, from the windows of the group's series; null where there is none.</summary>
-    private static double? ValueOf(string output, List<OracleWindow> windows, Dictionary<string, ExactSum> totals)
+    private static double? ValueOf(
+        string output, List<OracleWindow> windows, List<OracleWindow> others, Dictionary<string, ExactSum> totals)
     {
+        var all = windows.Concat(others).ToList();
+        var gains = all.SelectMany(window => window.Gains).ToList();
+        var carried = all.SelectMany(window => window.Carried).Select(sample => sample.Value).ToList();
+        var increase = Sum([.. windows.Select(window => window.Increase), .. gains]);
+        var prometheus = Sum(
+            [.. windows.Select(window => window.IncreasePrometheus), .. gains]);
         var samples = windows.SelectMany(window => window.Samples).ToList();
         var rates = windows.Where(window => window.Rate is not null).Select(window => window.Rate!.Value).ToList();
         return output switch
         {
-            "total" => Accumulate(output, Sum(windows.Select(window => window.Increase)), totals),
-            "total_prometheus" =>
-                Accumulate(output, Sum(windows.Select(window => window.IncreasePrometheus)), totals),
-            "sum_samples" => Sum(samples.Select(sample => sample.Value)),
+            "total" => Accumulate(output, increase, totals),
+            "total_prometheus" => Accumulate(output, prometheus, totals),
+            "sum_samples" => Sum([.. samples.Select(sample => sample.Value), .. carried]),
             "rate_sum" => rates.Count == 0 ? null : Sum(rates),
             "rate_avg" => rates.Count == 0 ? null : Sum(rates) / rates.Count,
+            "count_samples" => samples.Count + carried.Count is var count && count > 0 ? count : null,
+            "increase" => windows.Count + gains.Count > 0 ? increase : null,
+            "increase_prometheus" => windows.Count + gains.Count > 0 ? prometheus : null,
             _ when windows.Count == 0 => null,
-            "increase" => Sum(windows.Select(window => window.Increase)),
-            "increase_prometheus" => Sum(windows.Select(window => window.IncreasePrometheus)),
-            "count_samples" => samples.Count,
             "count_series" => windows.Count,
             "min" => windows.SelectMany(window => window.Everything).Min(sample => sample.Value),
             "max" => samples.Max(sample => sample.Value),

@@ -57,6 +57,9 @@ public sealed class OracleRule
 
     public long IgnoreFirstSampleMs { get; }
 
+    public bool HasCounters => Config.Outputs.Any(output => output is "total" or "total_prometheus" or "increase"
+        or "increase_prometheus" or "rate_sum" or "rate_avg");
+
     /// <summary>The first window that counts in running totals.</summary>
     public long FirstBookedEndMs => Config.EmitPartialWindows ? PartialEndMs : PartialEndMs + IntervalMs;
 

@@ -1,9 +1,13 @@
-using Millrace.Aggregation;
+using System.Linq;
 using Millrace.Model;
 
 namespace Millrace.TestKit.Oracle;
 
-public readonly record struct OracleSample(long TimeMs, double Value, long StartMs);
+/// <param name="TimeMs">Its own time.</param>
+/// <param name="Value">Never NaN.</param>
+/// <param name="StartMs">When its counter began; 0: unknown.</param>
+/// <param name="Number">Its place in the log.</param>
+public readonly record struct OracleSample(long TimeMs, double Value, long StartMs, int Number = 0);
 
 /// <summary>The samples of one series in one window.</summary>
 public sealed class OracleWindow
@@ -21,10 +25,19 @@ public sealed class OracleWindow
     /// <summary>What is left of the samples for one who keeps only the ends of stretches without a reset.</summary>
     public ResetWitness Remembered { get; } = new();
 
-    /// <summary>What the counter gained, first samples as the rule counts them.</summary>
+    /// <summary>What the counter gained by the window's samples, first ones as the rule counts them.</summary>
     public double Increase { get; set; }
 
     public double IncreasePrometheus { get; set; }
+
+    /// <summary>Late samples that are booked here.</summary>
+    public List<OracleSample> Carried { get; } = [];
+
+    /// <summary>What the counter gained here by samples elsewhere: late ones, or those around a gap.</summary>
+    public List<double> Gains { get; } = [];
+
+    /// <summary>What keeps the group alive besides samples.</summary>
+    public long AliveMs { get; set; } = long.MinValue / 2;
 
     /// <summary>Per second since the sample before; null where no time has passed.</summary>
     public double? Rate { get; set; }
@@ -41,26 +54,36 @@ public sealed class OracleWindow
 }
 
 /// <summary>One series of a rule: its accepted samples by window.</summary>
-public sealed class OracleSeries(LabelSet group)
+/// <param name="group">The group it belongs to.</param>
+/// <param name="target">Job and instance; null where there is no instance.</param>
+public sealed class OracleSeries(LabelSet group, string? target)
 {
     private static readonly OracleWindow Nothing = new();
 
     public LabelSet Group { get; } = group;
 
+    public string? Target { get; } = target;
+
     public SortedDictionary<long, OracleWindow> Windows { get; } = [];
+
+    /// <summary>Late samples, and up to where windows were closed when they came.</summary>
+    public List<(long TimeMs, long ClosedMs)> Carried { get; } = [];
+
+    /// <summary>The chains of samples without a pause longer than a counter is remembered.</summary>
+    public List<OracleChain> Chains { get; } = [];
 
     public OracleWindow Window(long endMs) => Windows.GetValueOrDefault(endMs, Nothing);
 
-    public void Add(long endMs, OracleSample sample)
+    public OracleWindow Open(long endMs)
     {
         if (!Windows.TryGetValue(endMs, out var window))
         {
             Windows.Add(endMs, window = new OracleWindow());
         }
-        window.Add(sample);
+        return window;
     }
 
-    /// <summary>The time of the last sample in the windows after one end, through another.</summary>
+    /// <summary>The last time in the windows after one end, through another, at which the series was there.</summary>
     public long LastTimeMs(long afterEndMs, long throughEndMs)
     {
         var lastMs = long.MinValue / 2;
@@ -68,47 +91,17 @@ public sealed class OracleSeries(LabelSet group)
         {
             if (endMs > afterEndMs && endMs <= throughEndMs)
             {
-                lastMs = Math.Max(lastMs, window.Times[^1]);
+                lastMs = Math.Max(lastMs, Math.Max(window.AliveMs, window.Times.LastOrDefault(lastMs)));
             }
         }
         return lastMs;
     }
+}
 
-    /// <summary>Walks along the samples of the series in order of time and books what the counter gains.</summary>
-    public void Follow(OracleRule rule)
-    {
-        OracleSample? before = null;
-        foreach (var (endMs, window) in Windows)
-        {
-            var gained = new ExactSum();
-            var first = 0.0;
-            var sinceMs = window.Times[0];
-            foreach (var sample in window.Samples)
-            {
-                if (before is { } last && sample.TimeMs - last.TimeMs <= rule.MemoryMs)
-                {
-                    var begins = sample.StartMs > last.TimeMs || sample.Value < last.Value;
-                    gained.Add(sample.Value).Add(begins ? 0 : -last.Value);
-                    sinceMs = Math.Min(sinceMs, last.TimeMs);
-                }
-                else if (CountsFirst(rule, sample, endMs - rule.IntervalMs))
-                {
-                    first = sample.Value;
-                }
-                before = sample;
-            }
-            var spanMs = window.Times[^1] - sinceMs;
-            window.IncreasePrometheus = gained.Value;
-            window.Increase = gained.Add(first).Value;
-            window.Rate = spanMs > 0 ? window.IncreasePrometheus / (spanMs / 1000.0) : null;
-        }
-    }
+/// <summary>Samples of a series without a pause: the window of the first, and all with the windows they count in.</summary>
+public sealed class OracleChain(long firstEndMs)
+{
+    public long FirstEndMs { get; } = firstEndMs;
 
-    private static bool CountsFirst(OracleRule rule, OracleSample sample, long windowStartMs) =>
-        rule.Config.FirstSample switch
-        {
-            FirstSample.Zero => false,
-            FirstSample.Count => sample.TimeMs - rule.StartMs >= rule.IgnoreFirstSampleMs,
-            _ => sample.StartMs > windowStartMs,
-        };
+    public List<(long TimeMs, long EndMs)> Links { get; } = [];
 }

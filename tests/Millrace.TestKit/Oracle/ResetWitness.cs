@@ -1,3 +1,5 @@
+using Millrace.Aggregation;
+
 namespace Millrace.TestKit.Oracle;
 
 /// <summary>
@@ -15,7 +17,7 @@ public sealed class ResetWitness
     private readonly List<(OracleSample First, OracleSample Last)> _runs = [];
 
     /// <summary>Whether the increase within a window is still the true one once this sample has come.</summary>
-    public static bool IsDecidable(OracleWindow window, OracleSample sample)
+    public static bool IsDecidable(OracleWindow window, OracleSample sample, ResetPolicy resets)
     {
         var witness = new ResetWitness();
         witness._runs.AddRange(window.Remembered._runs);
@@ -27,7 +29,7 @@ public sealed class ResetWitness
             truth.Add(known);
         }
         truth.Add(sample);
-        return Increase(truth.Samples) == Increase(witness.Ends());
+        return Increase(truth.Samples, resets) == Increase(witness.Ends(), resets);
     }
 
     /// <summary>Books a sample as design-reasons.md, 3.1, has it.</summary>
@@ -103,7 +105,7 @@ public sealed class ResetWitness
         return ends;
     }
 
-    private static double Increase(IEnumerable<OracleSample> samples)
+    private static double Increase(IEnumerable<OracleSample> samples, ResetPolicy resets)
     {
         var sum = new ExactSum();
         OracleSample? before = null;
@@ -111,7 +113,7 @@ public sealed class ResetWitness
         {
             if (before is { } last)
             {
-                sum.Add(sample.Value).Add(sample.Value < last.Value ? 0 : -last.Value);
+                OracleCounter.AddStep(sum, last with { StartMs = 0 }, sample with { StartMs = 0 }, resets);
             }
             before = sample;
         }

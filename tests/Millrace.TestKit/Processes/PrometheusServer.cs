@@ -2,6 +2,8 @@ using System.Globalization;
 using System.IO;
 using System.Net.Http;
 using System.Text;
+using System.Text.Json;
+using Millrace.Model;
 
 namespace Millrace.TestKit.Processes;
 
@@ -65,6 +67,47 @@ public sealed class PrometheusServer : IAsyncDisposable
     {
         var query = $"api/v1/query?query={Uri.EscapeDataString($"{selector}[{range}]")}";
         return StoredSeries.FromQueryAnswer(await _http.GetStringAsync(new Uri(_base, query)));
+    }
+
+    /// <summary>
+    /// The targets once so many are known: their labels before relabeling, and after it as a series' text;
+    /// <c>dropped</c> for those that relabeling dropped.
+    /// </summary>
+    public async Task<IReadOnlyList<(Dictionary<string, string> Discovered, string Labels)>> ReadTargetsAsync(int count)
+    {
+        var targets = new List<(Dictionary<string, string> Discovered, string Labels)>();
+        for (var attempt = 0; targets.Count < count && attempt < 100; attempt++)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(200));
+            using var answer = JsonDocument.Parse(await _http.GetStringAsync(new Uri(_base, "api/v1/targets")));
+            var found = answer.RootElement.GetProperty("data");
+            targets.Clear();
+            foreach (var target in found.GetProperty("activeTargets").EnumerateArray())
+            {
+                var labels = new List<Label>();
+                foreach (var (name, value) in TextsOf(target.GetProperty("labels")))
+                {
+                    labels.Add(new Label(name, value));
+                }
+                targets.Add((TextsOf(target.GetProperty("discoveredLabels")), LabelSet.From(labels).ToString()));
+            }
+            foreach (var target in found.GetProperty("droppedTargets").EnumerateArray())
+            {
+                targets.Add((TextsOf(target.GetProperty("discoveredLabels")), "dropped"));
+            }
+        }
+        return targets.Count == count ? targets
+            : throw new InvalidOperationException($"{targets.Count} targets of {count}.\n{_process.Output}");
+    }
+
+    private static Dictionary<string, string> TextsOf(JsonElement labels)
+    {
+        var texts = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var label in labels.EnumerateObject())
+        {
+            texts[label.Name] = label.Value.GetString()!;
+        }
+        return texts;
     }
 
     public async ValueTask DisposeAsync()

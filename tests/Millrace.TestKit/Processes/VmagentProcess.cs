@@ -1,4 +1,5 @@
 using System.IO;
+using System.Net.Http;
 
 namespace Millrace.TestKit.Processes;
 
@@ -33,7 +34,37 @@ public sealed class VmagentProcess : IAsyncDisposable
         _process = Peers.Start(Peers.Vmagent, arguments);
     }
 
+    public Uri BaseUrl => _base;
+
     public Uri WriteUrl => new(_base, "api/v1/write");
+
+    /// <summary>Relabeling and aggregation files are read again; one with an error changes nothing.</summary>
+    public async Task ReloadAsync(HttpClient http)
+    {
+        using var response = await http.GetAsync(new Uri(_base, "-/reload"));
+        response.EnsureSuccessStatusCode();
+    }
+
+    /// <summary>Whether a rule file is accepted; it ends by itself.</summary>
+    public static async Task<(bool IsAccepted, string Output)> CheckRulesAsync(string rulesYaml)
+    {
+        using var folder = new TemporaryFolder("vmagent-check");
+        File.WriteAllText(folder.File("rules.yml"), rulesYaml);
+        var (code, output) = await Peers.RunAsync(
+            Peers.Vmagent,
+            [
+                "-dryRun", $"-streamAggr.config={folder.File("rules.yml")}", "-remoteWrite.url=http://127.0.0.1:9/",
+                $"-remoteWrite.tmpDataPath={folder.File("queue")}",
+            ],
+            TimeSpan.FromSeconds(20));
+        return (code == 0, output);
+    }
+
+    /// <summary>
+    /// Whether it is newer than 1.145: Debian's build does not tell its version, but 1.146 brought an output.
+    /// </summary>
+    public static async Task<bool> IsNewerThan145Async() =>
+        (await CheckRulesAsync("[{interval: 1s, outputs: [sum_samples_total]}]")).IsAccepted;
 
     public static async Task<VmagentProcess> StartAsync(
         string scrapeConfig, IEnumerable<Uri> writeUrls, params IEnumerable<string> extraArguments)

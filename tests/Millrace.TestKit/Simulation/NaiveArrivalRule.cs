@@ -19,8 +19,10 @@ internal sealed class NaiveArrivalRule : NaiveRule
     private readonly Dictionary<string, Counter> _counters = [];
     private readonly List<(PlainSample Sample, long ArrivalMs)> _open = [];
 
-    public NaiveArrivalRule(AggregationRuleConfig config, long startMs)
-        : base(config, startMs) => ClosedThrough = FirstWholeWindow - 1;
+    public NaiveArrivalRule(AggregationRuleConfig config, long startMs, long? handoverMs)
+        : base(config, startMs, handoverMs) =>
+        // What another version counts is not held for the first window.
+        ClosedThrough = handoverMs is null ? FirstWholeWindow - 1 : WindowOf(startMs) - 1;
 
     public override int OpenSamples => _open.Count;
 
@@ -60,6 +62,13 @@ internal sealed class NaiveArrivalRule : NaiveRule
                 ? ValueOf(group, state.All, state.Prometheus, state.Series.Count, output) : null, outputs);
             _open.Clear();
             ClosedThrough++;
+            foreach (var (series, counter) in new List<KeyValuePair<string, Counter>>(_counters))
+            {
+                if (EndOf(ClosedThrough) > counter.DeadlineMs)
+                {
+                    _counters.Remove(series);
+                }
+            }
         }
     }
 
@@ -72,7 +81,6 @@ internal sealed class NaiveArrivalRule : NaiveRule
         var isKnown = counter.DeadlineMs / 1000 >= arrivalMs / 1000;
         if (isKnown && sample.TimestampMs < counter.LastMs)
         {
-            counter.DeadlineMs = Math.Max(counter.DeadlineMs, arrivalMs + StalenessMs);
             return (0, 0);
         }
         var (all, prometheus) = (0.0, 0.0);
@@ -81,8 +89,8 @@ internal sealed class NaiveArrivalRule : NaiveRule
             all = prometheus = sample.Value >= counter.LastValue ? sample.Value - counter.LastValue : sample.Value;
         }
         else if (Config.FirstSample != FirstSample.Zero
-            && arrivalMs / 1000 >= (StartMs + (long)(Config.IgnoreFirstSampleInterval
-                ?? Config.StalenessInterval ?? Config.Interval).TotalMilliseconds) / 1000)
+            && arrivalMs / 1000 >= (StartMs / 1000) + (long)(Config.IgnoreFirstSampleInterval
+                ?? Config.StalenessInterval ?? Config.Interval).TotalSeconds)
         {
             all = sample.Value;
         }

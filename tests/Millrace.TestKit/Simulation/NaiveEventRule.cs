@@ -38,10 +38,10 @@ internal sealed class NaiveEventRule : NaiveRule
     private readonly Dictionary<string, Series> _series = [];
     private readonly long _counterMemoryMs;
 
-    public NaiveEventRule(AggregationRuleConfig config, long startMs)
-        : base(config, startMs)
+    public NaiveEventRule(AggregationRuleConfig config, long startMs, long? handoverMs)
+        : base(config, startMs, handoverMs)
     {
-        ClosedThrough = FirstWholeWindow - 2;
+        ClosedThrough = WindowOf(startMs) - 1;
         _counterMemoryMs = Math.Max(StalenessMs, 300_000);
     }
 

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Linq;
 using System.Text;
 using Millrace.Aggregation;
 using Millrace.Log;
@@ -59,6 +60,7 @@ internal sealed class NaiveReplay
 {
     private readonly IReadOnlyDictionary<string, NaiveConfig> _configs;
     private readonly Dictionary<UInt128, NaiveRule> _rules = [];
+    private readonly List<(UInt128 Key, NaiveConfig Source)> _retiring = []; // the last ones first
     private readonly HashSet<string> _bodies = [];
     private NaiveConfig? _config;
 
@@ -107,23 +109,104 @@ internal sealed class NaiveReplay
         }
     }
 
+    /// <summary>
+    /// Equal rules go on. A new version begins where the one of the same name ends; the old one answers until then,
+    /// and sees series as its own configuration did. One that comes back before it has finished goes on.
+    /// </summary>
     private void Configure(NaiveConfig config, long arrivalMs)
     {
+        var before = _config;
         _config = config;
-        var stays = new HashSet<UInt128>();
+        var stays = config.Rules.Select(rule => rule.Key).ToHashSet();
+        var predecessors = Predecessors(before, config);
+        var successors = new Dictionary<UInt128, long>();
         foreach (var (key, rule, _) in config.Rules)
         {
-            stays.Add(key);
-            if (!_rules.ContainsKey(key))
+            if (before is not null && before.Rules.Any(old => old.Key == key))
             {
-                _rules.Add(key, NaiveRule.Create(rule, arrivalMs));
+                continue;
+            }
+            long? handoverMs = predecessors.TryGetValue(key, out var oldKey)
+                ? _rules[oldKey].BoundaryMs(arrivalMs) : null;
+            if (_retiring.RemoveAll(retiring => retiring.Key == key) > 0)
+            {
+                _rules[key].Resume(_rules[key].BoundaryFromMs(handoverMs ?? arrivalMs));
+            }
+            else
+            {
+                _rules[key] = NaiveRule.Create(rule, arrivalMs, handoverMs);
+            }
+            if (handoverMs is { } fromMs)
+            {
+                successors[oldKey] = _rules[key].BoundaryFromMs(fromMs);
             }
         }
-        foreach (var key in new List<UInt128>(_rules.Keys))
+        var gone = new List<(UInt128, NaiveConfig)>();
+        foreach (var (key, _, _) in before?.Rules ?? [])
         {
             if (!stays.Contains(key))
             {
-                _rules.Remove(key);
+                _rules[key].Retire(arrivalMs, successors.TryGetValue(key, out var beginsMs) ? beginsMs : null);
+                gone.Add((key, before!));
+            }
+        }
+        _retiring.InsertRange(0, gone);
+        LetGo();
+    }
+
+    /// <summary>
+    /// By new key: the rule of the same name that is gone, or else of the same selectors; of the configuration before,
+    /// or else of those that still answer for their last windows.
+    /// </summary>
+    private Dictionary<UInt128, UInt128> Predecessors(NaiveConfig? before, NaiveConfig after)
+    {
+        var found = new Dictionary<UInt128, UInt128>();
+        Func<AggregationRuleConfig, string>[] traits =
+            [static rule => rule.Name, static rule => string.Join(' ', rule.Match ?? [])];
+        var active = (before?.Rules ?? []).Select(rule => (rule.Key, rule.Config)).ToList();
+        var leaving = _retiring.OrderByDescending(rule => _rules[rule.Key].AnswersUntilMs)
+            .Select(rule => (rule.Key, _rules[rule.Key].Config)).ToList();
+        foreach (var candidates in new[] { active, leaving })
+        {
+            foreach (var trait in traits)
+            {
+                foreach (var (key, rule, _) in after.Rules)
+                {
+                    var isKnown = active.Any(old => old.Key == key);
+                    foreach (var (oldKey, old) in candidates)
+                    {
+                        if (!isKnown && !found.ContainsKey(key) && !found.ContainsValue(oldKey)
+                            && trait(old) == trait(rule) && after.Rules.All(other => other.Key != oldKey))
+                        {
+                            found[key] = oldKey;
+                        }
+                    }
+                }
+            }
+        }
+        return found;
+    }
+
+    private void LetGo()
+    {
+        foreach (var (key, _) in _retiring.FindAll(retiring => _rules[retiring.Key].IsDone))
+        {
+            _retiring.RemoveAll(retiring => retiring.Key == key);
+            _rules.Remove(key);
+        }
+    }
+
+    private void ApplyToRetiring(in PlainSample received, long arrivalMs)
+    {
+        foreach (var (key, source) in _retiring)
+        {
+            var sample = received with { Series = received.Series.Where(name => name != source.DroppedLabel) };
+            var (_, _, metrics) = source.Rules.First(rule => rule.Key == key);
+            if (sample.Series.Name != source.DroppedMetric && metrics.Contains(sample.Series.Name)
+                && sample.TimestampMs >= arrivalMs - (long)source.MaxAge.TotalMilliseconds
+                && sample.TimestampMs <= arrivalMs + (long)source.MaxFuture.TotalMilliseconds)
+            {
+                _rules[key].Add(sample, arrivalMs);
             }
         }
     }
@@ -135,6 +218,7 @@ internal sealed class NaiveReplay
         {
             return; // Bit rot took the configuration.
         }
+        ApplyToRetiring(received, arrivalMs);
         var sample = received with
         {
             Series = received.Series.Where(name => name != config.DroppedLabel),
@@ -218,6 +302,7 @@ internal sealed class NaiveReplay
                 }
             }
         }
+        LetGo();
     }
 
     private PlainSeries Sited(string destination, PlainSeries series)

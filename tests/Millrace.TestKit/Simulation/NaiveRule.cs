@@ -22,15 +22,21 @@ internal abstract class NaiveRule
     private readonly Dictionary<string, PlainSeries> _groupOf = [];
     private readonly Dictionary<string, PlainSeries> _groupLabels = [];
 
-    protected NaiveRule(AggregationRuleConfig config, long startMs)
+    /// <param name="config">The rule.</param>
+    /// <param name="startMs">Arrival of its configuration.</param>
+    /// <param name="handoverMs">Up to when an older version of the rule answers; null: there is none.</param>
+    protected NaiveRule(AggregationRuleConfig config, long startMs, long? handoverMs)
     {
         Config = config;
         StartMs = startMs;
         IntervalMs = (long)config.Interval.TotalMilliseconds;
         StalenessMs = (long)(config.StalenessInterval ?? config.Interval).TotalMilliseconds;
-        OffsetMs = config.NoAlignFlushToInterval ? startMs % IntervalMs : 0;
+        OffsetMs = config.NoAlignFlushToInterval ? (handoverMs ?? startMs) % IntervalMs : 0;
         // Seen from its first moment: the window that begins at or after the start.
-        FirstWholeWindow = WindowOf(startMs) + 1;
+        FirstWholeWindow = WindowOf(handoverMs ?? startMs) + 1;
+        FirstBookedWindow = FirstWholeWindow
+            - (config.EmitPartialWindows && config.Time == RuleTime.Event && handoverMs is null ? 1 : 0);
+        Answers.Add((EndOf(FirstBookedWindow - 1), long.MaxValue));
     }
 
     public AggregationRuleConfig Config { get; }
@@ -50,15 +56,51 @@ internal abstract class NaiveRule
     protected long FirstWholeWindow { get; }
 
     /// <summary>With <c>partial_windows: emit</c> the one under way at the start, too.</summary>
-    protected long FirstBookedWindow =>
-        FirstWholeWindow - (Config.EmitPartialWindows && Config.Time == RuleTime.Event ? 1 : 0);
+    protected long FirstBookedWindow { get; }
+
+    /// <summary>The times for which the rule answers: windows that lie in one of them as a whole are given.</summary>
+    private List<(long FromMs, long ToMs)> Answers { get; } = [];
 
     protected long ClosedThrough { get; set; }
 
     protected IReadOnlyCollection<string> AliveGroups => _groups.Keys;
 
-    public static NaiveRule Create(AggregationRuleConfig config, long startMs) =>
-        config.Time == RuleTime.Arrival ? new NaiveArrivalRule(config, startMs) : new NaiveEventRule(config, startMs);
+    public static NaiveRule Create(AggregationRuleConfig config, long startMs, long? handoverMs = null) =>
+        config.Time == RuleTime.Arrival ? new NaiveArrivalRule(config, startMs, handoverMs)
+            : new NaiveEventRule(config, startMs, handoverMs);
+
+    public long AnswersUntilMs => Answers[^1].ToMs;
+
+    /// <summary>Where it hands over: at the end of the window under way, and not before it answers.</summary>
+    public long BoundaryMs(long timeMs)
+    {
+        var (fromMs, toMs) = Answers[^1];
+        return toMs < long.MaxValue ? Math.Max(timeMs, toMs) : Math.Max(EndOf(WindowOf(timeMs)), fromMs);
+    }
+
+    /// <summary>The rule's first boundary at or after a time.</summary>
+    public long BoundaryFromMs(long timeMs) => EndOf(WindowOf(timeMs));
+
+    /// <summary>The rule is in the configuration again, and answers from a time on.</summary>
+    public void Resume(long fromMs) => Answers.Add((fromMs, long.MaxValue));
+
+    /// <summary>The rule is no longer in the configuration, and another version begins at a time.</summary>
+    public void Retire(long arrivalMs, long? successorMs)
+    {
+        var untilMs = EndOf(WindowOf(arrivalMs));
+        while (successorMs is { } beginsMs && untilMs + IntervalMs <= beginsMs)
+        {
+            untilMs += IntervalMs;
+        }
+        for (var i = 0; i < Answers.Count; i++)
+        {
+            Answers[i] = (Answers[i].FromMs, Math.Min(Answers[i].ToMs, untilMs));
+        }
+        Answers.RemoveAll(answer => answer.FromMs >= answer.ToMs);
+    }
+
+    /// <summary>It is not in the configuration, and every window that it answers for is closed.</summary>
+    public bool IsDone => Answers.TrueForAll(answer => answer.ToMs <= EndOf(ClosedThrough));
 
     public abstract void Add(in PlainSample sample, long arrivalMs);
 
@@ -124,13 +166,17 @@ internal abstract class NaiveRule
                 {
                     shown = seen ?? 0;
                 }
-                if (shown is { } result && window >= FirstBookedWindow + Config.IgnoreFirstIntervals)
+                if (shown is { } result && IsAnswered(window)
+                    && window >= FirstBookedWindow + Config.IgnoreFirstIntervals)
                 {
                     outputs.Add(new ExpectedOutput(OutputSeries(_groupLabels[text], output), endMs, result));
                 }
             }
         }
     }
+
+    private bool IsAnswered(long window) =>
+        Answers.Exists(answer => EndOf(window - 1) >= answer.FromMs && EndOf(window) <= answer.ToMs);
 
     /// <summary>vmagent's naming.</summary>
     private string OutputSeries(PlainSeries group, string output)

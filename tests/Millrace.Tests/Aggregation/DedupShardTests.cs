@@ -161,8 +161,14 @@ public sealed class DedupShardTests
     {
         var parts = new List<WindowPart>();
         shard.Close(shard.Rule.WindowOf(Origin + throughMs + 1, 0) - 1, new ShardScratch(), parts);
-        return [.. parts.SelectMany(part => part.Samples).Select(sample => FormattableString.Invariant(
-            $"{ShardRig.SeriesOf(sample)} {sample.Value} @{sample.TimestampMs - Origin} {sample.StartMs}"))];
+        return [.. parts.SelectMany(part => part.Samples.Select(sample => Line(part, sample)))];
+    }
+
+    private static string Line(WindowPart part, OutputSample sample)
+    {
+        var timeMs = part.EndMs - sample.BeforeMs - Origin;
+        return FormattableString.Invariant(
+            $"{ShardRig.SeriesOf(sample)} {sample.Value} @{timeMs} {sample.StartMs}");
     }
 
     private static string Line(Step step) =>

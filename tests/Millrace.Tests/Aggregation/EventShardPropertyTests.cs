@@ -1,3 +1,5 @@
+using Millrace.Aggregation;
+
 namespace Millrace.Tests.Aggregation;
 
 /// <summary>
@@ -6,7 +8,7 @@ namespace Millrace.Tests.Aggregation;
 /// </summary>
 public sealed class EventShardPropertyTests
 {
-    private const int Cases = 150;
+    private const int Cases = 80;
 
     public static TheoryData<string> Shapes => [.. AllShapes.Keys];
 
@@ -22,8 +24,57 @@ public sealed class EventShardPropertyTests
         ["gauges, repeats with other values"] =
             new() { Disorder = 1, HasRepeats = true, HasConflicts = true, IsGauge = true },
         ["disorder and start timestamps"] = new() { Disorder = 1.2, HasStarts = true, HasRepeats = true },
+        ["resets as in VictoriaMetrics"] =
+            new() { Disorder = 1.2, HasRepeats = true, Rule = r => r with { Resets = ResetPolicy.VictoriaMetrics } },
+        ["births on known targets"] = new() { Disorder = 1, HasTargets = true, Rule = Auto },
+        ["births on known targets, with start timestamps, too late"] =
+            new() { Disorder = 3, HasTargets = true, HasStarts = true, HasRepeats = true, Rule = Auto },
+        ["gaps spread"] = new() { Disorder = 1, Rule = Spread },
+        ["gaps spread, start timestamps, fractions"] =
+            new() { Disorder = 1.2, HasStarts = true, HasFractions = true, HasRepeats = true, Rule = Spread },
+        ["gaps spread, resets as in VictoriaMetrics, conflicts"] = new()
+        {
+            Disorder = 1, HasRepeats = true, HasConflicts = true,
+            Rule = r => Spread(r) with { Resets = ResetPolicy.VictoriaMetrics },
+        },
+        ["gaps capped"] = new() { Disorder = 1, HasStarts = true, Rule = Cap },
+        ["gaps capped, fractions, resets as in VictoriaMetrics"] = new()
+        {
+            Disorder = 1, HasFractions = true, Rule = r => Cap(r) with { Resets = ResetPolicy.VictoriaMetrics },
+        },
+        ["late samples carried"] = new() { Disorder = 3, Rule = Carry },
+        ["late samples carried, repeats, start timestamps, targets"] =
+            new() { Disorder = 4, HasRepeats = true, HasStarts = true, HasTargets = true, Rule = Carry },
+        ["late samples carried, gaps spread"] = new() { Disorder = 4, HasRepeats = true, Rule = r => Carry(Spread(r)) },
+        ["late samples carried, gaps capped"] = new() { Disorder = 4, HasFractions = true, Rule = r => Carry(Cap(r)) },
+        ["remembered samples"] = new() { Disorder = 1, HasRepeats = true, HasConflicts = true, Rule = Remember },
+        ["remembered samples, gauges"] =
+            new() { Disorder = 1, HasRepeats = true, HasConflicts = true, IsGauge = true, Rule = Remember },
+        ["remembered samples, start timestamps, too late"] =
+            new() { Disorder = 3, HasRepeats = true, HasStarts = true, Rule = r => Carry(Remember(r)) },
+        ["remembered samples, gaps spread, resets as in VictoriaMetrics"] = new()
+        {
+            Disorder = 1, HasRepeats = true, HasTargets = true,
+            Rule = r => Remember(Spread(r)) with { Resets = ResetPolicy.VictoriaMetrics },
+        },
+        ["zeros injected"] = new() { Disorder = 1, HasTargets = true, Rule = r => r with { ZeroInjection = true } },
         ["fractions in disorder"] = new() { Disorder = 1.2, HasFractions = true, HasRepeats = true },
     };
+
+    private static AggregationRuleConfig Auto(AggregationRuleConfig rule) => rule with
+    {
+        FirstSample = FirstSample.Auto,
+        Outputs = [.. rule.Outputs.Union(["increase"])],
+    };
+
+    private static AggregationRuleConfig Spread(AggregationRuleConfig rule) => rule with { Gap = GapPolicy.Spread };
+
+    private static AggregationRuleConfig Cap(AggregationRuleConfig rule) => rule with { Gap = GapPolicy.Cap };
+
+    private static AggregationRuleConfig Carry(AggregationRuleConfig rule) => rule with { Late = LatePolicy.Carry };
+
+    private static AggregationRuleConfig Remember(AggregationRuleConfig rule) =>
+        rule with { RemembersSamples = true };
 
     [Theory]
     [MemberData(nameof(Shapes))]

@@ -189,8 +189,9 @@ public sealed class EventShardTests
     [Theory]
     [InlineData(FirstSample.Zero, 0, 0)]
     [InlineData(FirstSample.Auto, 0, 0)]
-    [InlineData(FirstSample.Auto, 20_000, 0)]  // began before the window
-    [InlineData(FirstSample.Auto, 20_001, 42)] // began inside it
+    [InlineData(FirstSample.Auto, -20_001, 0)]  // began before the rule
+    [InlineData(FirstSample.Auto, -20_000, 42)] // began with it
+    [InlineData(FirstSample.Auto, 19_999, 42)]  // began in the window before
     [InlineData(FirstSample.Count, 0, 42)]
     public void Counts_a_first_sample_as_the_rule_says(FirstSample policy, long startMs, double increase)
     {

@@ -22,6 +22,12 @@ internal sealed record StreamShape
     /// <summary>Values that do not add up exactly.</summary>
     public bool HasFractions { get; init; }
 
+    /// <summary>Series belong to targets, of which some begin before others.</summary>
+    public bool HasTargets { get; init; }
+
+    /// <summary>What the rule says besides.</summary>
+    public Func<AggregationRuleConfig, AggregationRuleConfig> Rule { get; init; } = rule => rule;
+
     /// <summary>Values go up and down like those of a gauge.</summary>
     public bool IsGauge { get; init; }
 }
@@ -54,7 +60,7 @@ internal sealed class RandomStream
         _random = new Random(seed);
         _shape = shape;
         StartMs = 1_700_000_000_000 + _random.Next(600_000) * (long)_random.Next(1, 3);
-        Config = NewRule();
+        Config = shape.Rule(NewRule());
         _latenessMs = (long)(Config.Interval.TotalMilliseconds * _random.Next(0, 30) / 10);
         Oracle = new AggregationOracle(new OracleRule(Config, StartMs));
         Records = NewRecords();
@@ -105,15 +111,15 @@ internal sealed class RandomStream
 
     private List<StreamRecord> NewRecords()
     {
-        for (var i = _random.Next(1, 7); i > 0; i--)
+        for (var i = _random.Next(1, _shape.HasTargets ? 14 : 7); i > 0; i--)
         {
             AddSeries(i);
         }
         _arrivals.Sort((a, b) => a.ArrivalMs.CompareTo(b.ArrivalMs));
         var records = new List<StreamRecord>();
         var closedMs = StartMs;
-        var needsFirstOrLast = Config.Outputs.Any(SumOutputs.Contains);
-        var hasCounters = Config.Outputs.Any(CounterOutputs.Contains);
+        var needsFirstOrLast = Config.Outputs.Any(SumOutputs.Contains) && !Config.RemembersSamples;
+        var hasCounters = Config.Outputs.Any(CounterOutputs.Contains) && !Config.RemembersSamples;
         for (var at = 0; at < _arrivals.Count;)
         {
             var arrivalMs = _arrivals[at].ArrivalMs;
@@ -146,10 +152,11 @@ internal sealed class RandomStream
     private void AddSeries(int number)
     {
         var labels = LabelSet.Of(("__name__", Pick("x", "y")), ("a", Pick("1", "2")), ("b", Pick("", "1", "2")),
-            ("i", number.ToString(CultureInfo.InvariantCulture)));
+            ("i", number.ToString(CultureInfo.InvariantCulture)),
+            ("instance", _shape.HasTargets ? Pick("", "one", "two") : ""), ("job", Pick("", "j")));
         var intervalMs = (long)Config.Interval.TotalMilliseconds;
         var scrapeMs = Math.Max(1, intervalMs / _random.Next(1, 12));
-        var timeMs = StartMs + _random.NextInt64(-2 * intervalMs, 3 * intervalMs);
+        var timeMs = StartMs + _random.NextInt64(-2 * intervalMs, (_shape.HasTargets ? 9 : 3) * intervalMs);
         var endMs = timeMs + _random.NextInt64(1, 12) * intervalMs;
         var beganMs = timeMs - _random.NextInt64(0, 3 * intervalMs);
         var value = (double)_random.Next(0, 50);

@@ -43,7 +43,7 @@ internal sealed class ShardRig
             {
                 foreach (var sample in part.Samples)
                 {
-                    table.Add((part.EndMs - _originMs, SeriesOf(sample)), sample.Value);
+                    table.Add((part.EndMs - sample.BeforeMs - _originMs, SeriesOf(sample)), sample.Value);
                 }
             }
             return table;
@@ -59,7 +59,7 @@ internal sealed class ShardRig
                 continue;
             }
             var at = _pending.Count++;
-            _pending.Slots[at] = Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group);
+            _pending.Slots[at] = Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target);
             _pending.TimesMs[at] = _originMs + sample.TimeMs;
             _pending.Values[at] = sample.Value;
             _pending.StartsMs[at] = sample.StartMs == 0 ? 0 : _originMs + sample.StartMs;

@@ -1,8 +1,10 @@
 using System.Net;
 using System.Net.Http;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Millrace.Configuration;
 using Millrace.Delivery;
@@ -33,12 +35,14 @@ internal sealed class IngestHost : IAsyncDisposable
     private readonly ManualTimeProvider _time = new(Start);
     private readonly MillraceConfig _config;
     private readonly TimeSpan _slowness;
+    private readonly bool _hasReceiveLoops;
     private WebApplication? _app;
     private bool _isDead;
 
-    private IngestHost(string configText, FaultyDisk disk, TimeSpan slowness)
+    private IngestHost(string configText, FaultyDisk disk, TimeSpan slowness, bool hasReceiveLoops)
     {
         (_config, Disk, _slowness) = (LoadedConfig.Good(configText), disk, slowness);
+        _hasReceiveLoops = hasReceiveLoops;
         Pipeline = PipelineBuilder.Build(
             _config, new PipelineEnvironment { Disk = disk, Time = _time, Random = new Random(1) });
     }
@@ -65,10 +69,13 @@ internal sealed class IngestHost : IAsyncDisposable
     /// <param name="configText">The configuration.</param>
     /// <param name="disk">What an earlier host has left.</param>
     /// <param name="slowness">How long a body may come slower than 240 bytes a second.</param>
+    /// <param name="hasReceiveLoops">As the gateway; otherwise Kestrel alone takes every request.</param>
     public static async Task<IngestHost> StartAsync(
-        string configText = ConfigText, FaultyDisk? disk = null, TimeSpan? slowness = null)
+        string configText = ConfigText, FaultyDisk? disk = null, TimeSpan? slowness = null,
+        bool hasReceiveLoops = true)
     {
-        var host = new IngestHost(configText, disk ?? new FaultyDisk(seed: 1), slowness ?? TimeSpan.FromSeconds(30));
+        var host = new IngestHost(configText, disk ?? new FaultyDisk(seed: 1), slowness ?? TimeSpan.FromSeconds(30),
+            hasReceiveLoops);
         await host.Pipeline.StartAsync(CancellationToken.None);
         await host.ListenAsync();
         return host;
@@ -168,6 +175,13 @@ internal sealed class IngestHost : IAsyncDisposable
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
+        var intake = new WriteIntake(Pipeline.Ingest, _config.Ingest, Counters, () => Refusal);
+        if (_hasReceiveLoops)
+        {
+            builder.Services.AddSingleton<IConnectionListenerFactory>(
+                services => new ReceiveLoops(
+                    intake, services.GetRequiredService<ILoggerFactory>(), TimeProvider.System, _slowness));
+        }
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(options =>
         {
@@ -176,7 +190,7 @@ internal sealed class IngestHost : IAsyncDisposable
             options.Listen(IPAddress.Loopback, 0);
         });
         _app = builder.Build();
-        new WriteEndpoints(Pipeline.Ingest, _config.Ingest, Counters, () => Refusal).Map(_app);
+        new WriteEndpoints(intake).Map(_app);
         await _app.StartAsync();
         Port = new Uri(_app.Urls.ShouldHaveSingleItem()).Port;
     }

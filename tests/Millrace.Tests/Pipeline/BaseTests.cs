@@ -1,4 +1,3 @@
-using Millrace.Aggregation;
 using Millrace.Memory;
 using Millrace.Pipeline;
 using Millrace.TestKit;
@@ -22,8 +21,8 @@ public sealed class BaseTests
         found.OutputLsn.ShouldBe(120);
         found.LanesNeedFromLsn.ShouldBe(15);
         found.ConfigurationsOfLanes.Select(configuration => configuration.Lsn).ShouldBe([4]);
-        found.ClosedThrough.ShouldBe([7L]);
-        found.LastEmitted[5].ShouldBe(60_000);
+        found.Rules.Count.ShouldBe(0);
+        found.LastEmitted.ShouldBeEmpty(); // The rule is not in force.
         found.Requests.Single().Lsn.ShouldBe(3);
         var states = found.OpenParts().Select(ReadState).ToList();
         states.ShouldBe([20_000, 20_001]);
@@ -102,7 +101,7 @@ public sealed class BaseTests
         writer.WritePart(1, state => state.Write(lsn * 1_000 + 1));
         var generation = Generation.Empty([], new KeyedHash(new Random(1)));
         var item = new BaseItem(
-            writer, generation, [(4, generation)], [new RuleClock(1, 2, 3)], [7],
+            writer, new RulesInForce(generation, [], []), [(4, generation)],
             [new RememberedRequest(9, 1, 3, new WrittenCounts(1, 0, 0))]);
         writer.TryFinish(head => item.WriteHead(head, 15, lsn + 100, new Dictionary<UInt128, long> { [5] = 60_000 }))
             .ShouldBeTrue(writer.Failure);

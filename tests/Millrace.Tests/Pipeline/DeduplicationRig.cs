@@ -14,15 +14,13 @@ internal sealed class DeduplicationRig
     public const long T0 = 1_767_607_200_000;
 
     private readonly SimulationClock _time = new();
-    private readonly MillraceConfig _config;
+    private MillraceConfig _config;
     private FaultyDisk _disk = new(1);
     private int _starts;
 
     public DeduplicationRig(string yaml)
     {
-        var loaded = ConfigLoader.Load("test.yml", _ => null, path => path == "test.yml" ? yaml : null);
-        loaded.Problems.ShouldBeEmpty();
-        _config = loaded.Config! with { Log = loaded.Config!.Log with { Path = "/data" } };
+        _config = Load(yaml);
         Pipeline = Start();
     }
 
@@ -69,6 +67,19 @@ internal sealed class DeduplicationRig
         }
         Pipeline.StopAsync().IsCompletedSuccessfully.ShouldBeTrue();
         Pipeline = Start();
+    }
+
+    public void Reload(string yaml)
+    {
+        _config = Load(yaml);
+        Pipeline.TryReload(_config).ShouldBeTrue();
+    }
+
+    private static MillraceConfig Load(string yaml)
+    {
+        var loaded = ConfigLoader.Load("test.yml", _ => null, path => path == "test.yml" ? yaml : null);
+        loaded.Problems.ShouldBeEmpty();
+        return loaded.Config! with { Log = loaded.Config!.Log with { Path = "/data" } };
     }
 
     private RunningPipeline Start()

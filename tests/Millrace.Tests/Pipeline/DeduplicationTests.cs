@@ -189,6 +189,52 @@ public sealed class DeduplicationTests
         lines.Count(line => line.StartsWith("exemplar", StringComparison.Ordinal)).ShouldBe(1);
     }
 
+    /// <summary>Off, on, other length, and with samples held for a later interval.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData("aggregation: {dedup_interval: 4s}\n")]
+    [InlineData("aggregation: {rules: [{interval: 1m, outputs: [max], match: x}]}\n")]
+    public void A_reload_loses_nothing_that_is_held(string section)
+    {
+        var rig = new DeduplicationRig(Global);
+        rig.GoTo(500);
+        rig.Push(("a", 300, 1), ("a", 400, 2), ("a", 2_300, 3));
+        rig.Reload(section + Destination);
+        rig.Push(("a", 450, 4));
+        rig.GoTo(600);
+        rig.Reload(Global);
+        rig.Push(("a", 470, 5), ("b", 470, 5));
+        rig.Reload(section + Destination);
+        rig.GoTo(10_000);
+        rig.GoTo(20_000);
+        rig.GoTo(30_000);
+        // Of the new configuration and of the old one; which of them gave way depends on when they were asked.
+        rig.Sent.Distinct().Count().ShouldBe(rig.Sent.Count);
+        rig.Sent.ShouldContain("s: a 3 @2300");
+        rig.Sent.ShouldContain("s: b 5 @470");
+        rig.Sent.ShouldContain("s: a 5 @470");
+    }
+
+    [Fact]
+    public void Replicas_are_deduplicated_by_choice()
+    {
+        var rig = new DeduplicationRig("""
+            aggregation:
+              dedup_interval: 2s
+              ha: {replica_label: replica}
+              rules: [{match: c, interval: 2s, by: [job], outputs: [count_samples], partial_windows: emit}]
+
+            """ + Destination);
+        rig.GoTo(500);
+        rig.Push(("d{replica=a}", 300, 1), ("d{replica=b}", 400, 9), ("d{replica=a}", 100, 7));
+        rig.Push(("c{job=x,replica=a}", 300, 1), ("c{job=x,replica=b}", 350, 1), ("c{job=x,replica=b}", 450, 1));
+        rig.StopAndStart();
+        rig.GoTo(600);
+        rig.Push(("d{replica=b}", 500, 9));
+        rig.GoTo(10_000);
+        rig.Sent.Order().ShouldBe(["s: c:2s_by_job_count_samples{job=x} 1 @2000", "s: d 1 @300"]);
+    }
+
     [Fact]
     public void A_series_that_has_only_dropped_labels_is_unused()
     {

@@ -48,6 +48,7 @@ internal static class CompressionFuzz
         margin.Fill(Canary);
         var accepted = Snappy.TryDecode(input, Target.AsSpan(0, length));
         margin.ContainsAnyExcept(Canary).ShouldBeFalse("Written past the target.");
+        DecodesInParts(input, Target.AsSpan(0, length)).ShouldBe(accepted);
         if (accepted)
         {
             var again = Encoded.AsSpan(0, Snappy.Encode(Target.AsSpan(0, length), Encoded));
@@ -55,6 +56,22 @@ internal static class CompressionFuzz
             _buffer.AsSpan(0, length).SequenceEqual(Target.AsSpan(0, length)).ShouldBeTrue();
         }
         return (accepted, 1 + ((ulong)int.Log2(length + 1) * 2) + (accepted ? 1UL : 0));
+    }
+
+    /// <summary>The same answer and the same bytes as at once, whatever the parts.</summary>
+    private static bool DecodesInParts(ReadOnlySpan<byte> input, ReadOnlySpan<byte> whole)
+    {
+        var target = _buffer.AsSpan(0, whole.Length);
+        var progress = default(SnappyProgress);
+        for (var until = whole.Length / 7; until < whole.Length; until += 1 + whole.Length / 3)
+        {
+            if (!Snappy.TryDecodePart(input, target, until, ref progress))
+            {
+                return false;
+            }
+            progress.Decoded.ShouldBeGreaterThanOrEqualTo(until);
+        }
+        return Snappy.TryDecodePart(input, target, whole.Length, ref progress) && target.SequenceEqual(whole);
     }
 
     public static (bool Accepted, ulong Outcome) TryGzip(ReadOnlySpan<byte> input) =>

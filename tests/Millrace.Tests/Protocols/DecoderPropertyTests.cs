@@ -59,6 +59,36 @@ public sealed class DecoderPropertyTests
     public void Remote_write_2_tells_the_model() => Check(RemoteWriteBodies.V2, DecodeV2);
 
     [Fact]
+    public void Remote_write_1_tells_the_same_of_a_body_that_comes_in_parts()
+    {
+        Prop.ForAll(Bodies.ToArbitrary(), ArbMap.Default.ArbFor<int>(), (series, seed) =>
+        {
+            var record = new RecordingSink.Record();
+            var sink = new RecordingSink(record);
+            var whole = RemoteWriteBodies.V1([.. series, .. RemoteWriteBodies.Scrape(20)]);
+            DecodeV1(whole, ref sink, out _).ShouldBeTrue();
+            var random = new System.Random(seed);
+            var body = seed % 2 == 0 ? whole : new InputMutator().Mutate(random, [whole]).ToArray();
+
+            record.Lines.Clear();
+            var isWellFormed = DecodeV1(body, ref sink, out var error);
+            var lines = record.Lines.ToArray();
+
+            record.Lines.Clear();
+            var progress = default(V1Progress);
+            for (var there = 0; there < body.Length; there += random.Next(1, 500))
+            {
+                RemoteWriteV1Decoder.TakeKnown(body.AsSpan(0, there), ref progress, ref sink, DecodeLimits.Default);
+            }
+            RemoteWriteV1Decoder
+                .TryDecodeRest(body, progress, ref sink, DecodeLimits.Default, out var errorInParts)
+                .ShouldBe(isWellFormed);
+            errorInParts.ShouldBe(error);
+            record.Lines.ShouldBe(lines);
+        }).QuickCheckThrowOnFailure();
+    }
+
+    [Fact]
     public void Text_tells_the_model()
     {
         Prop.ForAll(Bodies.ToArbitrary(), series =>

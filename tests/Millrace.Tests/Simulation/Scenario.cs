@@ -133,7 +133,7 @@ internal sealed class Scenario
             FailedReads = Has(8) ? Rate(0.01) : 0,
             BitFlips = Has(20) ? Rate(0.005) : 0,
             ClockLeaps = Has(5) ? Rate(0.01) : 0,
-            Reloads = Has(4) ? Rate(0.02) : 0,
+            Reloads = Has(2) ? Rate(_random.Next(3) == 0 ? 0.2 : 0.02) : 0,
             BackendOutages = Has(3) ? Rate(0.01) : 0,
             BackendFaults = Has(2) ? Rate(0.5) : 0,
             LostAnswers = Has(2) ? Rate(0.3) : 0,
@@ -143,7 +143,7 @@ internal sealed class Scenario
 
     private List<(MillraceConfig, NaiveConfig)> MakeConfigs()
     {
-        var rules = new List<(string Yaml, HashSet<string> Metrics)>();
+        var rules = new List<SimulatedRule>();
         var count = _random.Next(1, 4);
         for (var i = 0; i <= count; i++)
         {
@@ -152,18 +152,85 @@ internal sealed class Scenario
         var droppedMetric = _random.Next(3) == 0 ? "noise" : null;
         var droppedLabel = _random.Next(3) == 0 ? "dc" : null;
         var configs = new List<(MillraceConfig, NaiveConfig)>();
-        for (var variant = 0; variant < 3; variant++)
+        for (var variant = 0; variant < 8; variant++)
         {
             // Variant 1 says the same in other words. Variant 2 has one more rule and treats raw samples otherwise.
+            // Variants from 3 on change rules, in other places of the file and beside other relabeling, too.
             var these = rules.Take(variant == 2 ? count + 1 : count).ToList();
-            var keeps = (Seed + (variant == 2 ? 1 : 0)) % 3 == 0;
-            var drops = (Seed / 3 + (variant == 2 ? 1 : 0)) % 4 == 0;
-            configs.Add(Load(these, keeps, drops, droppedMetric, droppedLabel, catchUpSeconds: variant == 1 ? 21 : 20));
+            if (variant >= 3)
+            {
+                these = [.. rules.Where(_ => _random.Next(4) > 0).Select(Vary)];
+                these = these.Count == 0 ? [Vary(rules[0])] : these;
+                _random.Shuffle(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(these));
+            }
+            var isOther = variant == 2 || (variant >= 3 && _random.Next(3) == 0);
+            var keeps = (Seed + (isOther ? 1 : 0)) % 3 == 0;
+            var drops = (Seed / 3 + (isOther ? 1 : 0)) % 4 == 0;
+            var label = variant == 6 ? (droppedLabel is null ? "dc" : null) : droppedLabel;
+            configs.Add(Load(these, keeps, drops, droppedMetric, label, catchUpSeconds: variant == 1 ? 21 : 20));
         }
-        return configs;
+        return [.. configs.DistinctBy(config => config.Item2.Text)];
     }
 
-    private (string Yaml, HashSet<string> Metrics) MakeRule(int number)
+    /// <summary>Another version of a rule: mostly the same one, now and then with one field changed.</summary>
+    private SimulatedRule Vary(SimulatedRule rule) => _random.Next(8) switch
+    {
+        0 => rule with
+        {
+            IntervalMs = rule.IsArrival ? rule.IntervalMs * 2 : rule.IntervalMs * 2 - 50,
+            StalenessMs = rule.StalenessMs * 2,
+        },
+        1 when !rule.IsArrival => rule with { IntervalMs = rule.IntervalMs / 2 - 3 },
+        2 when !rule.Outputs.Contains("count_series", StringComparison.Ordinal) =>
+            rule with { Outputs = rule.Outputs + ", count_series" },
+        3 => rule with { StalenessMs = Math.Max(rule.StalenessMs, rule.IntervalMs / 1_000 * 1_000) + 7_000 },
+        4 => rule with { Metrics = [rule.Metrics.Order(StringComparer.Ordinal).First()] },
+        _ => rule,
+    };
+
+    private sealed record SimulatedRule
+    {
+        public required int Number { get; init; }
+
+        public required HashSet<string> Metrics { get; init; }
+
+        public required int IntervalMs { get; init; }
+
+        public required string Grouping { get; init; }
+
+        public required string Outputs { get; init; }
+
+        public required bool IsArrival { get; init; }
+
+        /// <summary>0: not written.</summary>
+        public int StalenessMs { get; init; }
+
+        public required List<string> Others { get; init; }
+
+        public string Yaml
+        {
+            get
+            {
+                var lines = new List<string>
+                {
+                    $"- name: rule{Number}",
+                    $"match: '{{__name__=~\"{string.Join('|', Metrics.Order(StringComparer.Ordinal))}\"}}'",
+                    $"interval: {IntervalMs}ms",
+                    Grouping,
+                    $"outputs: [{Outputs}]",
+                    $"time: {(IsArrival ? "arrival" : "event")}",
+                };
+                lines.AddRange(Others);
+                if (StalenessMs > 0)
+                {
+                    lines.Add($"staleness_interval: {StalenessMs}ms");
+                }
+                return string.Join("\n    ", lines);
+            }
+        }
+    }
+
+    private SimulatedRule MakeRule(int number)
     {
         var ofCounters = _random.Next(2) == 0;
         var metrics = (ofCounters ? Counters : Gauges).Where(_ => _random.Next(3) > 0).ToHashSet();
@@ -181,31 +248,29 @@ internal sealed class Scenario
             2 => "without: [instance, dc]",
             _ => "without: [instance]",
         };
-        var lines = new List<string>
-        {
-            $"- name: rule{number}",
-            $"match: '{{__name__=~\"{string.Join('|', metrics.Order(StringComparer.Ordinal))}\"}}'",
-            $"interval: {intervalMs}ms",
-            grouping,
-            $"outputs: [{string.Join(", ", outputs)}]",
-            $"time: {(isArrival ? "arrival" : "event")}",
-        };
+        var others = new List<string>();
         if (!isArrival)
         {
-            lines.Add($"allowed_lateness: {LatenessMs}ms");
-            lines.Add(_random.Next(5) == 0 ? "no_align_flush_to_interval: true" : "keep_metric_names: false");
-            lines.Add(_random.Next(5) == 0 ? "partial_windows: emit" : "partial_windows: skip");
+            others.Add($"allowed_lateness: {LatenessMs}ms");
+            others.Add(_random.Next(5) == 0 ? "no_align_flush_to_interval: true" : "keep_metric_names: false");
+            others.Add(_random.Next(5) == 0 ? "partial_windows: emit" : "partial_windows: skip");
         }
-        lines.Add($"first_sample: {(_random.Next(3) switch { 0 => "count", 1 => "zero", _ => "auto" })}");
-        if (_random.Next(3) == 0)
+        others.Add($"first_sample: {(_random.Next(3) switch { 0 => "count", 1 => "zero", _ => "auto" })}");
+        return new SimulatedRule
         {
-            lines.Add($"staleness_interval: {intervalMs * _random.Next(1, 4) / 1_000 * 1_000 + 1_000}ms");
-        }
-        return (string.Join("\n    ", lines), metrics);
+            Number = number,
+            Metrics = metrics,
+            IntervalMs = intervalMs,
+            Grouping = grouping,
+            Outputs = string.Join(", ", outputs),
+            IsArrival = isArrival,
+            StalenessMs = _random.Next(3) == 0 ? intervalMs * _random.Next(1, 4) / 1_000 * 1_000 + 1_000 : 0,
+            Others = others,
+        };
     }
 
     private (MillraceConfig, NaiveConfig) Load(
-        List<(string Yaml, HashSet<string> Metrics)> rules, bool keeps, bool drops, string? droppedMetric,
+        List<SimulatedRule> rules, bool keeps, bool drops, string? droppedMetric,
         string? droppedLabel, int catchUpSeconds)
     {
         var relabeling = new List<string>();

@@ -15,6 +15,9 @@ internal sealed record OutputKind(string Name, Func<RuleTime, OutputWindow> NewW
     /// <summary>Shows at each close until the group is stale, not only with samples in the window.</summary>
     public bool EmitsWhileAlive { get; init; }
 
+    /// <summary>Adds what samples bring, so that it may be booked into another window: <c>late: carry</c>.</summary>
+    public bool CarriesLate { get; init; }
+
     private static readonly OutputKind[] All =
     [
         new("total", _ => new Increase()) { IsCounter = true, IsCumulative = true, EmitsWhileAlive = true },
@@ -26,8 +29,8 @@ internal sealed record OutputKind(string Name, Func<RuleTime, OutputWindow> NewW
         new("increase_prometheus", _ => new IncreasePrometheus()) { IsCounter = true },
         new("rate_sum", _ => new Rate(average: false)) { IsCounter = true },
         new("rate_avg", _ => new Rate(average: true)) { IsCounter = true },
-        new("sum_samples", _ => new SumSamples()) { UsesSamples = true, EmitsWhileAlive = true },
-        new("count_samples", _ => new CountSamples()) { UsesSamples = true },
+        new("sum_samples", _ => new SumSamples()) { UsesSamples = true, EmitsWhileAlive = true, CarriesLate = true },
+        new("count_samples", _ => new CountSamples()) { UsesSamples = true, CarriesLate = true },
         new("count_series", _ => new CountSeries()),
         new("min", _ => new Min()) { UsesSamples = true },
         new("max", _ => new Max()) { UsesSamples = true },

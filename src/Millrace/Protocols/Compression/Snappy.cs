@@ -44,10 +44,34 @@ internal static class Snappy
     /// target, which may be longer; its rest is not touched. False for anything malformed; then those first bytes
     /// hold nothing of use.
     /// </summary>
-    public static bool TryDecode(ReadOnlySpan<byte> compressed, Span<byte> target) =>
-        TryReadPreamble(compressed, out var length, out var preambleBytes)
-        && length <= target.Length
-        && TryDecodeElements(compressed[preambleBytes..], target[..length]);
+    public static bool TryDecode(ReadOnlySpan<byte> compressed, Span<byte> target)
+    {
+        var progress = default(SnappyProgress);
+        return TryReadPreamble(compressed, out var length, out _)
+            && length <= target.Length
+            && TryDecodePart(compressed, target[..length], length, ref progress);
+    }
+
+    /// <summary>
+    /// The same in parts, for who looks at the bytes while they are in the cache: goes on until so many bytes are
+    /// decoded, or a few more. False for anything malformed, which the last part may be the first to show.
+    /// </summary>
+    /// <param name="compressed">All of it.</param>
+    /// <param name="target">As long as <see cref="TryGetDecodedLength"/> says, the same in every call.</param>
+    /// <param name="until">The target's length in the last call.</param>
+    /// <param name="progress">Of the calls before.</param>
+    public static bool TryDecodePart(
+        ReadOnlySpan<byte> compressed, Span<byte> target, int until, ref SnappyProgress progress)
+    {
+        if (progress.Read == 0)
+        {
+            if (!TryReadPreamble(compressed, out var length, out progress.Read) || length != target.Length)
+            {
+                return false;
+            }
+        }
+        return TryDecodeElements(compressed, target, until, ref progress.Read, ref progress.Decoded);
+    }
 
     /// <summary>The room that <see cref="Encode"/> asks for.</summary>
     public static int MaxEncodedLength(int sourceLength) => checked(32 + sourceLength + sourceLength / 6);
@@ -177,19 +201,22 @@ internal static class Snappy
         return false;
     }
 
-    private static bool TryDecodeElements(ReadOnlySpan<byte> source, Span<byte> target)
+    private static bool TryDecodeElements(
+        ReadOnlySpan<byte> source, Span<byte> target, int until, ref int read, ref int written)
     {
-        var read = 0;
-        var written = 0;
         while (true)
         {
-            if (!TryDecodeFast(source, target, ref read, ref written))
+            if (!TryDecodeFast(source, target, until, ref read, ref written))
             {
                 return false;
             }
             if (read == source.Length)
             {
                 return written == target.Length;
+            }
+            if (written >= until && until < target.Length)
+            {
+                return true;
             }
             // One element near an end, or a long literal; then fast again where there is room.
             if (!TryDecodeElement(source, target, ref read, ref written))
@@ -206,14 +233,14 @@ internal static class Snappy
     /// a literal of more than 60 bytes. False: a copy reaches before the start.
     /// </summary>
     private static bool TryDecodeFast(
-        ReadOnlySpan<byte> source, Span<byte> target, ref int read, ref int written)
+        ReadOnlySpan<byte> source, Span<byte> target, int until, ref int read, ref int written)
     {
         ref var sourceStart = ref MemoryMarshal.GetReference(source);
         ref var targetStart = ref MemoryMarshal.GetReference(target);
         nint r = read;
         nint w = written;
         nint lastRead = source.Length - FastReadBytes;
-        nint lastWrite = target.Length - FastWriteBytes;
+        nint lastWrite = Math.Min(target.Length - FastWriteBytes, until - 1);
         var isSound = true;
         while (r <= lastRead && w <= lastWrite)
         {
@@ -450,4 +477,14 @@ internal static class Snappy
         Copy16(ref Unsafe.Add(ref from, 16), ref Unsafe.Add(ref to, 16));
         Copy32(ref Unsafe.Add(ref from, 32), ref Unsafe.Add(ref to, 32));
     }
+}
+
+/// <summary>How far a body is decoded.</summary>
+internal struct SnappyProgress
+{
+    /// <summary>Of the compressed bytes.</summary>
+    public int Read;
+
+    /// <summary>Of the target; these bytes change no more.</summary>
+    public int Decoded;
 }

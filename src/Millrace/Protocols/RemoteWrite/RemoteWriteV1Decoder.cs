@@ -32,13 +32,20 @@ internal static class RemoteWriteV1Decoder
     /// </summary>
     public static bool TryDecode<TSink>(
         ReadOnlySpan<byte> body, ref TSink sink, in DecodeLimits limits, out string error)
+        where TSink : struct, IWriteSink =>
+        TryDecodeRest(body, default, ref sink, limits, out error);
+
+    /// <summary>The rest of a body that <see cref="TakeKnown"/> began with.</summary>
+    public static bool TryDecodeRest<TSink>(
+        ReadOnlySpan<byte> body, V1Progress progress, ref TSink sink, in DecodeLimits limits, out string error)
         where TSink : struct, IWriteSink
     {
         var scratch = new LabelBlockWriter(limits.MaxLabelBlockBytes);
         try
         {
-            var reader = new FieldReader(body);
-            Decode(body, ref reader, ref sink, limits, ref scratch);
+            var reader = new FieldReader(body, progress.Position, body.Length);
+            var seriesLeft = limits.MaxSeries - progress.Series;
+            Decode(body, ref reader, ref sink, seriesLeft, ref scratch);
             error = reader.IsFaulty
                 ? $"The remote write 1.0 body is malformed at byte {reader.FaultOffset}: {reader.Fault}."
                 : "";
@@ -50,12 +57,48 @@ internal static class RemoteWriteV1Decoder
         }
     }
 
-    private static void Decode<TSink>(
-        ReadOnlySpan<byte> body, ref FieldReader reader, ref TSink sink, in DecodeLimits limits,
-        ref LabelBlockWriter scratch)
+    /// <summary>
+    /// Takes the series at the beginning of a body, as far as they are of the usual shape and known, while the rest is
+    /// still being decompressed. Whatever else comes first is left to <see cref="TryDecodeRest"/>, and all behind it.
+    /// </summary>
+    /// <param name="body">The part that is there.</param>
+    /// <param name="progress">Of the calls before; it stands still at what is not there in whole.</param>
+    public static void TakeKnown<TSink>(
+        ReadOnlySpan<byte> body, ref V1Progress progress, ref TSink sink, in DecodeLimits limits)
         where TSink : struct, IWriteSink
     {
-        var seriesLeft = limits.MaxSeries;
+        while (!progress.IsStopped && progress.Series < limits.MaxSeries)
+        {
+            var rest = body[progress.Position..];
+            // Tag, and a length of one or two bytes: a usual series has less than 16 KiB.
+            if (rest.Length < 3)
+            {
+                return;
+            }
+            var headBytes = rest[1] < 0x80 ? 2 : 3;
+            var length = headBytes == 2 ? rest[1] : (rest[1] & 0x7F) | (rest[2] << 7);
+            if (rest[0] != TimeSeriesTag || (headBytes == 3 && rest[2] is 0 or >= 0x80))
+            {
+                progress.IsStopped = true;
+                return;
+            }
+            if (rest.Length < headBytes + length)
+            {
+                return;
+            }
+            progress.IsStopped = !TryUsualSeries(rest.Slice(headBytes, length), ref sink);
+            if (!progress.IsStopped)
+            {
+                progress.Position += headBytes + length;
+                progress.Series++;
+            }
+        }
+    }
+
+    private static void Decode<TSink>(
+        ReadOnlySpan<byte> body, ref FieldReader reader, ref TSink sink, int seriesLeft, ref LabelBlockWriter scratch)
+        where TSink : struct, IWriteSink
+    {
         while (reader.NextField(out var tag))
         {
             switch (tag)
@@ -292,4 +335,14 @@ internal static class MetricTypes
     /// <summary>A number that a later protocol adds is unknown to us, not an error.</summary>
     public static MetricType FromNumber(ulong number) =>
         number <= (ulong)MetricType.StateSet ? (MetricType)number : MetricType.Unknown;
+}
+
+/// <summary>How much of a body was taken ahead.</summary>
+internal struct V1Progress
+{
+    public int Position;
+    public int Series;
+
+    /// <summary>Something unusual or unknown stands at the position.</summary>
+    public bool IsStopped;
 }

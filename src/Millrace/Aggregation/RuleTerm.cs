@@ -1,0 +1,79 @@
+namespace Millrace.Aggregation;
+
+/// <summary>Windows from the first to the last, both included.</summary>
+internal readonly record struct WindowRange(long First, long Last);
+
+/// <summary>
+/// A rule in force: its clock, and the windows for which it answers. A rule that was removed or replaced answers up to
+/// its last window; one that came back before that goes on with its state, and leaves out the windows for which
+/// another version answered.
+/// </summary>
+internal sealed record RuleTerm(RuleClock Clock)
+{
+    /// <summary>No last window.</summary>
+    public const long Unlimited = long.MaxValue;
+
+    public long LastWindow { get; init; } = Unlimited;
+
+    /// <summary>Ascending, without touching each other; those long closed are gone.</summary>
+    public IReadOnlyList<WindowRange> Pauses { get; init; } = [];
+
+    public bool IsRetiring => LastWindow != Unlimited;
+
+    public bool Serves(AggregationRule rule, long window) =>
+        window >= Clock.FirstBookedWindow(rule) && window <= LastWindow && !IsPaused(window);
+
+    /// <summary>The last window up to one for which the rule answers; null if there is none.</summary>
+    public long? LastServedUpTo(AggregationRule rule, long window)
+    {
+        window = Math.Min(window, LastWindow);
+        for (var i = Pauses.Count - 1; i >= 0; i--)
+        {
+            if (window >= Pauses[i].First && window <= Pauses[i].Last)
+            {
+                window = Pauses[i].First - 1;
+            }
+        }
+        return window >= Clock.FirstBookedWindow(rule) ? window : null;
+    }
+
+    /// <summary>
+    /// The end of the window under way at a time, or of the time before the rule answers for the first time, or again.
+    /// </summary>
+    public long NextBoundaryMs(AggregationRule rule, long timeMs)
+    {
+        var window = Math.Max(rule.WindowOf(timeMs, Clock.OffsetMs), Clock.FirstBookedWindow(rule) - 1);
+        var resumed = Pauses.Count > 0 ? Pauses[^1].Last : window;
+        return rule.EndOf(Math.Max(window, resumed), Clock.OffsetMs);
+    }
+
+    /// <summary>In force again from a window on.</summary>
+    public RuleTerm ResumeAt(long window, long closedThrough)
+    {
+        var pauses = new List<WindowRange>();
+        foreach (var pause in Pauses)
+        {
+            if (pause.Last > closedThrough && pause.First <= LastWindow)
+            {
+                pauses.Add(pause);
+            }
+        }
+        if (window > LastWindow + 1)
+        {
+            pauses.Add(new WindowRange(LastWindow + 1, window - 1));
+        }
+        return this with { LastWindow = Unlimited, Pauses = pauses };
+    }
+
+    private bool IsPaused(long window)
+    {
+        foreach (var pause in Pauses)
+        {
+            if (window >= pause.First && window <= pause.Last)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}
