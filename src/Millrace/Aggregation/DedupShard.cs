@@ -41,7 +41,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
     private long _intervalEndMs; // of the last sample: mostly that of the next one
 
     /// <summary>The slot of a series; <paramref name="labels"/> are kept when it is new.</summary>
-    public int SlotOf(UInt128 key, ReadOnlySpan<byte> labels)
+    public int SlotOf(UInt128 key, byte[] labels)
     {
         var slot = Series.Find(key);
         if (slot < 0)
@@ -53,7 +53,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
             {
                 _labels.Add(null);
             }
-            _labels[slot] = labels.ToArray();
+            _labels[slot] = labels;
         }
         return slot;
     }

@@ -32,6 +32,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     private sealed record Placement(int Lane, byte[]? Labels);
 
+    private readonly LaneBlock _block = new();
+    private readonly List<Placement> _places = [];
+
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
     private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
 
@@ -56,34 +59,38 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         return new BuiltGroup(writer.Finish([]), blocks, writer);
     }
 
+    /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
         SeriesResolver resolver, int rule, int destination, long endMs, List<OutputSample> samples,
         List<BuiltBlock> blocks)
     {
         var config = destinations[destination].Config;
         var isPlaced = resolver.IsPlaced(rule);
-        var lanes = new LaneBlock?[config.Lanes];
+        _places.Clear();
         foreach (var sample in samples)
         {
-            var (number, labels) = Place(resolver, destination, isPlaced, sample);
-            if (labels is null)
-            {
-                continue;
-            }
-            var lane = lanes[number] ??= new LaneBlock();
-            lane.Add(labels, endMs - sample.BeforeMs, sample);
-            if (lane.Count == config.MaxSamplesPerBlock)
-            {
-                blocks.Add(lane.Seal(destination, number));
-            }
+            _places.Add(Place(resolver, destination, isPlaced, sample));
         }
-        for (var number = 0; number < lanes.Length; number++)
+        for (var lane = 0; lane < config.Lanes; lane++)
         {
-            if (lanes[number] is { Count: > 0 } lane)
+            for (var i = 0; i < samples.Count; i++)
             {
-                blocks.Add(lane.Seal(destination, number));
+                if (_places[i].Lane != lane || _places[i].Labels is not { } labels)
+                {
+                    continue;
+                }
+                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
+                if (_block.Count == config.MaxSamplesPerBlock)
+                {
+                    blocks.Add(_block.Seal(destination, lane));
+                }
+            }
+            if (_block.Count > 0)
+            {
+                blocks.Add(_block.Seal(destination, lane));
             }
         }
+        _places.Clear();
     }
 
     private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
@@ -122,10 +129,11 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         return new Placement(lane, ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent));
     }
 
-    /// <summary>The block of a lane that is being filled.</summary>
+    /// <summary>The block that is being filled; its buffers are used again for the next one.</summary>
     private sealed class LaneBlock
     {
         private readonly ArrayBufferWriter<byte> _uncompressed = new();
+        private byte[] _compressed = [];
         private long _minTimestampMs = long.MaxValue;
         private long _maxTimestampMs = long.MinValue;
 
@@ -141,10 +149,12 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
         public BuiltBlock Seal(int destination, int lane)
         {
-            var compressed = new byte[Snappy.MaxEncodedLength(_uncompressed.WrittenCount)];
-            var length = Snappy.Encode(_uncompressed.WrittenSpan, compressed);
+            var maxBytes = Snappy.MaxEncodedLength(_uncompressed.WrittenCount);
+            _compressed = _compressed.Length < maxBytes ? new byte[maxBytes] : _compressed;
+            var length = Snappy.Encode(_uncompressed.WrittenSpan, _compressed);
+            // As long as it waits to be sent it takes what it needs, not what it might have needed.
             var block = new BuiltBlock(
-                destination, lane, Count, _minTimestampMs, _maxTimestampMs, compressed.AsMemory(0, length));
+                destination, lane, Count, _minTimestampMs, _maxTimestampMs, _compressed.AsSpan(0, length).ToArray());
             _uncompressed.ResetWrittenCount();
             Count = 0;
             (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);

@@ -67,6 +67,8 @@ internal struct ForwardTarget
     public int BuilderRound;
 
     public int LabelsLength;
+
+    /// <summary>In the arena; below 0 the complement of the number of a deduplicated series' block.</summary>
     public long LabelsAddress;
 }
 
@@ -91,32 +93,19 @@ internal sealed class SeriesCache(
         public int Next;
     }
 
-    private struct BlockPlace
-    {
-        public long Address;
-        public int Length;
-    }
-
-    private struct KeptLabels
-    {
-        public byte[]? Labels;
-        public long Address;
-    }
-
     private readonly Lock _lock = new(); // covers adding
     private readonly Column<Identity> _identities = new();
     private readonly Column<SeriesEntry> _entries = new();
     private readonly Column<AggregateTarget> _aggregates = new();
     private readonly Column<uint> _replicas = new(); // by aggregate target, where rules tell replicas apart
     private readonly Column<ForwardTarget> _forwards = new();
-    private readonly Column<BlockPlace> _blocks = new(); // of series that are deduplicated
+    private readonly List<byte[]> _blocks = []; // labels of series that are deduplicated; shards keep them, too
     private readonly ByteArena _labels = new();
     private readonly List<GroupIdentity> _groups = [];
     private readonly Dictionary<(int Rule, UInt128 Group), int> _groupNumbers = [];
     private int[] _table = new int[1024]; // id + 1; replaced when it grows
     private int _aggregateCount;
     private int _forwardCount;
-    private int _blockCount;
     private int _count;
 
     public int Count => Volatile.Read(ref _count);
@@ -144,13 +133,15 @@ internal sealed class SeriesCache(
     public GroupIdentity Group(int index) => _groups[index];
 
     /// <summary>What a deduplicator passes on: where its targets have a group, it has a label block.</summary>
-    public ReadOnlySpan<byte> Block(int index) => _labels[_blocks[index].Address, _blocks[index].Length];
+    public byte[] Block(int index) => _blocks[index];
 
     /// <summary>The labels that a forward target sends, as a label block.</summary>
     public ReadOnlySpan<byte> LabelsOf(int seriesId)
     {
         ref var target = ref _forwards[seriesId];
-        return _labels[target.LabelsAddress, target.LabelsLength];
+        return target.LabelsAddress < 0
+            ? _blocks[(int)~target.LabelsAddress]
+            : _labels[target.LabelsAddress, target.LabelsLength];
     }
 
     public UInt128 HashOf(ReadOnlySpan<byte> labels) => hash.Hash(labels);
@@ -238,28 +229,25 @@ internal sealed class SeriesCache(
             _aggregates[_aggregateCount++] = NewTarget(rule, task, series);
             SetReplica(series.Replica);
         }
-        _forwards.EnsureCapacity(_forwardCount + resolved.Forwards.Count + resolved.ExtraForwards.Count);
-        var kept = new KeptLabels();
-        AddForwards(resolved.Forwards, ref kept);
-        AddForwards(resolved.ExtraForwards, ref kept);
         foreach (var (rule, task, key, labels, replica) in resolved.Deduplications)
         {
-            _blocks.EnsureCapacity(_blockCount + 1);
-            _blocks[_blockCount] = new BlockPlace { Address = Keep(labels, ref kept), Length = labels.Length };
             _aggregates[_aggregateCount++] = new AggregateTarget
             {
                 SeriesKey = key,
                 Task = checked((ushort)task),
                 Rule = checked((ushort)rule),
-                Group = _blockCount++,
+                Group = _blocks.Count,
                 SlotHint = NotFound,
             };
+            _blocks.Add(labels);
             SetReplica(replica);
         }
         if (Retiring is not null)
         {
             AddRetiring(id, resolved.Retiring ?? []);
         }
+        AddForwards(resolved.Forwards, ofDeduplications: 0);
+        AddForwards(resolved.ExtraForwards, resolved.Deduplications.Count);
     }
 
     /// <summary>Of the target added last.</summary>
@@ -272,27 +260,32 @@ internal sealed class SeriesCache(
         }
     }
 
-    private void AddForwards(List<(int Lane, byte[] Labels)> forwards, ref KeptLabels kept)
+    /// <param name="forwards">Label blocks that are one array are kept once.</param>
+    /// <param name="ofDeduplications">So many of the latest deduplications' blocks are the series'.</param>
+    private void AddForwards(List<(int Lane, byte[] Labels)> forwards, int ofDeduplications)
     {
+        _forwards.EnsureCapacity(_forwardCount + forwards.Count);
+        byte[]? lastLabels = null;
+        var address = 0L;
         foreach (var (lane, labels) in forwards)
         {
+            if (!ReferenceEquals(labels, lastLabels))
+            {
+                var block = _blocks.Count - 1;
+                while (block >= _blocks.Count - ofDeduplications && !ReferenceEquals(_blocks[block], labels))
+                {
+                    block--;
+                }
+                address = block >= _blocks.Count - ofDeduplications ? ~(long)block : _labels.Add(labels);
+                lastLabels = labels;
+            }
             _forwards[_forwardCount++] = new ForwardTarget
             {
                 Lane = lane,
-                LabelsAddress = Keep(labels, ref kept),
+                LabelsAddress = address,
                 LabelsLength = labels.Length,
             };
         }
-    }
-
-    /// <summary>Label blocks that are one array are kept once.</summary>
-    private long Keep(byte[] labels, ref KeptLabels kept)
-    {
-        if (!ReferenceEquals(labels, kept.Labels))
-        {
-            kept = new KeptLabels { Labels = labels, Address = _labels.Add(labels) };
-        }
-        return kept.Address;
     }
 
     private void AddRetiring(int id, IReadOnlyList<RetiringSeries> retiring)
