@@ -16,6 +16,7 @@ using Millrace.Ingest;
 using Millrace.Log;
 using Millrace.Pipeline;
 using Millrace.Server.Commands;
+using Millrace.Telemetry;
 using Millrace.Web;
 
 namespace Millrace.Server;
@@ -33,6 +34,7 @@ internal sealed partial class Gateway : IDisposable
     private readonly Func<ConfigLoadResult> _reload;
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly IngestCounters _counters = new();
+    private readonly ReloadLog _reloads = new(); // its lock: one reload at a time
     private readonly DateTimeOffset _startedAt;
     private readonly CancellationTokenSource _failed = new();
     private readonly ILoggerFactory _logs;
@@ -268,6 +270,7 @@ internal sealed partial class Gateway : IDisposable
             Pipeline = Pipeline,
             Config = _config,
             Ingest = _counters,
+            Reloads = _reloads,
             StartedAt = _startedAt,
             Time = _time,
             NotReady = NotAccepting,
@@ -305,39 +308,53 @@ internal sealed partial class Gateway : IDisposable
         var problems = TryReload();
         context.Response.StatusCode = problems.Count == 0
             ? StatusCodes.Status200OK : StatusCodes.Status400BadRequest;
-        foreach (var problem in problems)
+        foreach (var line in problems.Count > 0 ? problems : _reloads.Last?.Changes ?? [])
         {
-            await context.Response.WriteAsync(problem + "\n");
+            await context.Response.WriteAsync(line + "\n");
         }
     }
 
     /// <summary>Reads the configuration again; a bad one changes nothing.</summary>
     private List<string> TryReload()
     {
-        var problems = new List<string>();
+        lock (_reloads)
+        {
+            var problems = new List<string>();
+            var changes = TryReloadLocked(problems);
+            _reloads.Add(new Reload(Pipeline.Ingest.NowMs, problems, changes));
+            foreach (var change in changes)
+            {
+                Log.Changed(_log, change);
+            }
+            foreach (var problem in problems)
+            {
+                Log.ReloadRefused(_log, problem);
+            }
+            return problems;
+        }
+    }
+
+    /// <returns>What has changed.</returns>
+    private List<string> TryReloadLocked(List<string> problems)
+    {
         var loaded = _reload();
         foreach (var problem in loaded.Problems)
         {
             problems.Add(problem.ToString());
         }
-        if (loaded.Config is { } config && problems.Count == 0)
+        if (loaded.Config is not { } config || problems.Count > 0
+            || ReloadRules.NeedsRestart(_config, config, problems))
         {
-            if (!ReloadRules.NeedsRestart(_config, config, problems)
-                && config.CanonicalText != Pipeline.Ingest.Generation.Config.CanonicalText
-                && !Pipeline.TryReload(config))
-            {
-                problems.Add("the log could not take the configuration: is the disk full?");
-            }
+            return [];
         }
-        if (problems.Count == 0)
+        var running = Pipeline.Ingest.Generation.Config;
+        if (config.CanonicalText != running.CanonicalText && !Pipeline.TryReload(config))
         {
-            Log.Reloaded(_log, loaded.Config!.Aggregation.Rules.Count);
+            problems.Add("the log could not take the configuration: is the disk full?");
+            return [];
         }
-        foreach (var problem in problems)
-        {
-            Log.ReloadRefused(_log, problem);
-        }
-        return problems;
+        Log.Reloaded(_log, config.Aggregation.Rules.Count);
+        return [.. ConfigDiff.Between(running, config).Lines()];
     }
 
     private void Fail(string reason)
@@ -377,6 +394,9 @@ internal sealed partial class Gateway : IDisposable
 
         [LoggerMessage(LogLevel.Information, "The configuration was read again: {Rules} rules.")]
         public static partial void Reloaded(ILogger logger, int rules);
+
+        [LoggerMessage(LogLevel.Information, "Reload: {Change}")]
+        public static partial void Changed(ILogger logger, string change);
 
         [LoggerMessage(LogLevel.Error, "The configuration was read again and refused, nothing changes: {Problem}")]
         public static partial void ReloadRefused(ILogger logger, string problem);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.IO;
 using System.Linq;
+using System.Net.Http;
 using Millrace.Aggregation;
 using Millrace.Configuration;
 using Millrace.Model;
@@ -10,21 +11,82 @@ namespace Millrace.Server.Commands;
 /// <summary><c>millrace check</c>: every problem of a configuration, or what its rules will make.</summary>
 internal static class CheckCommand
 {
+    private static readonly TimeSpan GatewayTimeout = TimeSpan.FromSeconds(10);
+
     public static Command Create()
     {
         var file = new Argument<string>("FILE") { Description = "The configuration file." };
-        var command = new Command("check", "Report every problem of a configuration, or summarise its rules.") { file };
-        command.SetAction(parsed =>
+        var diff = new Option<string?>("--diff")
         {
-            var config = CommandLineRoot.Load(parsed.GetValue(file)!, parsed.InvocationConfiguration.Error);
+            Description = "Show what a reload from OLD to FILE changes. OLD: a file, or the URL of a running gateway.",
+            HelpName = "OLD",
+        };
+        var command = new Command("check", "Report every problem of a configuration, or summarise its rules.")
+        {
+            file,
+            diff,
+        };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var (output, error) = (parsed.InvocationConfiguration.Output, parsed.InvocationConfiguration.Error);
+            var config = CommandLineRoot.Load(parsed.GetValue(file)!, error);
             if (config is null)
             {
                 return ExitCode.Usage;
             }
-            Write(parsed.GetValue(file)!, config, parsed.InvocationConfiguration.Output);
-            return ExitCode.Ok;
+            if (parsed.GetValue(diff) is not { } old)
+            {
+                Write(parsed.GetValue(file)!, config, output);
+                return ExitCode.Ok;
+            }
+            return await DiffAsync(old, config, output, error, cancellationToken);
         });
         return command;
+    }
+
+    private static async Task<int> DiffAsync(
+        string old, MillraceConfig config, TextWriter output, TextWriter error, CancellationToken stop)
+    {
+        var isGateway = old.StartsWith("http://", StringComparison.Ordinal)
+            || old.StartsWith("https://", StringComparison.Ordinal);
+        var before = isGateway ? await LoadRunningAsync(old, error, stop) : CommandLineRoot.Load(old, error);
+        if (before is null)
+        {
+            return isGateway ? ExitCode.Failure : ExitCode.Usage;
+        }
+        foreach (var line in ConfigDiff.Between(before, config).Lines())
+        {
+            output.WriteLine(line);
+        }
+        var problems = new List<string>();
+        if (isGateway)
+        {
+            output.WriteLine("? server, log, ingest and destinations: a gateway tells only what decides about samples");
+        }
+        else if (ReloadRules.NeedsRestart(before, config, problems))
+        {
+            problems.ForEach(problem => output.WriteLine($"! {problem}"));
+        }
+        return ExitCode.Ok;
+    }
+
+    /// <summary>The configuration in force in a gateway; null after the problem was written.</summary>
+    private static async Task<MillraceConfig?> LoadRunningAsync(string url, TextWriter error, CancellationToken stop)
+    {
+        using var client = new HttpClient { Timeout = GatewayTimeout };
+        try
+        {
+            var text = await client.GetStringAsync($"{url.TrimEnd('/')}/api/v1/status/config", stop);
+            var loaded = ConfigLoader.LoadCanonical(text);
+            CommandLineRoot.WriteProblems(loaded.Problems, error);
+            return loaded.Config;
+        }
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException or UriFormatException
+            or InvalidOperationException)
+        {
+            error.WriteLine($"the gateway at \"{url}\" does not tell its configuration: {e.Message}");
+            return null;
+        }
     }
 
     private static void Write(string file, MillraceConfig config, TextWriter output)

@@ -15,6 +15,7 @@ internal sealed class ArrivalShard : RuleShard
         public int Group;
         public bool IsInWindow;
         public bool HasLast;
+        public bool IsShared;    // stands for all series of a group that have no state: no counter
         public long LastMs;      // timestamp of the last sample
         public double LastValue;
         public long DeadlineMs;  // arrival of the last sample that was used + staleness
@@ -69,7 +70,7 @@ internal sealed class ArrivalShard : RuleShard
             ref var series = ref _series[samples.Slots[i]];
             Groups.Touch(series.Group, arrivalMs);
             series.IsInWindow = true;
-            if (!Rule.HasCounters || TryAddCounterSample(ref series, timeMs, value, arrivalMs))
+            if (!Rule.HasCounters || series.IsShared || TryAddCounterSample(ref series, timeMs, value, arrivalMs))
             {
                 series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
             }
@@ -105,7 +106,7 @@ internal sealed class ArrivalShard : RuleShard
                 break;
             }
             Sweep(scratch, endMs);
-            var part = new WindowPart(endMs);
+            var part = NewPart(ClosedThrough + 1);
             Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
             parts.Add(part);
             ClosedThrough++;
@@ -138,7 +139,7 @@ internal sealed class ArrivalShard : RuleShard
     protected override void AddSeries(int slot, int group, uint target)
     {
         _series.EnsureCapacity(Series.SlotCount);
-        _series[slot] = new SeriesRow { Group = group };
+        _series[slot] = new SeriesRow { Group = group, IsShared = target == EventSeries.SharedTarget };
         _window.Reserve(Series.SlotCount, Groups.RowCount);
         _dedup?.Reserve(Series.SlotCount);
     }
@@ -249,7 +250,11 @@ internal sealed class ArrivalShard : RuleShard
             // A sample from before the first boundary may be stale at the first close, up to two intervals later; so
             // may the last one that was used, where older ones went on coming.
             var isStale = endMs > series.DeadlineMs;
-            if (series.IsInWindow)
+            if (series.IsShared)
+            {
+                series.IsInWindow = false; // of series without a state nothing is known
+            }
+            else if (series.IsInWindow)
             {
                 scratch.Series[count++] = Finish(ref series, isStale);
                 if (count == scratch.Series.Length)

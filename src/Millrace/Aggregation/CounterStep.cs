@@ -25,7 +25,8 @@ internal readonly record struct CounterStep(double From, double To, long SinceMs
 
     /// <summary>
     /// The part of the gain that belongs to the time up to a moment, if the counter rose evenly. It is a multiple of
-    /// the gain's last bit, so that what is left of the gain is a double, too: parts add up to the whole exactly.
+    /// the last bit of the counter's value, as the increases are that it is taken from: so that these stay exact, and
+    /// parts add up to the whole.
     /// </summary>
     public double GainUntil(long ms)
     {
@@ -42,8 +43,9 @@ internal readonly record struct CounterStep(double From, double To, long SinceMs
 
     private double Round(double part)
     {
-        var unit = Math.BitIncrement(Math.Abs(Gain)) - Math.Abs(Gain);
+        var largest = Math.Max(Math.Abs(From), Math.Abs(To));
+        var unit = Math.BitIncrement(largest) - largest;
         var rounded = Math.Round(part / unit) * unit;
-        return double.IsFinite(rounded) ? rounded : part;
+        return double.IsFinite(rounded) && Math.Abs(rounded) <= Math.Abs(Gain) ? rounded : part;
     }
 }

@@ -33,7 +33,7 @@ internal sealed partial class EventShard
             {
                 runs = AsRuns(remembered[slot], scratch);
             }
-            var isKnownTarget = _targets.TryGetValue(series.TargetInGroup, out var seenMs)
+            var isKnownTarget = _targets.Count > 0 && _targets.TryGetValue(series.TargetInGroup, out var seenMs)
                 && finished.FirstMs - seenMs <= Rule.CounterMemoryMs;
             FollowCounter(window.StartMs, slot, runs, isKnownTarget, window, ref finished);
         }
@@ -180,7 +180,7 @@ internal sealed partial class EventShard
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
             ref var series = ref _series[slot];
-            if (!series.HasBase || series.BaseMs > window.StartMs
+            if (!series.HasBase || series.IsShared || series.BaseMs > window.StartMs
                 || !TryStep(slot, series.BaseMs, series.BaseValue, out _))
             {
                 continue;
@@ -189,7 +189,9 @@ internal sealed partial class EventShard
             Spread(slot, series.BaseMs, series.BaseValue, window, ref gained);
             var finished = new SeriesWindow
             {
-                Group = series.Group, Increase = gained.Value, IncreasePrometheus = gained.Value,
+                Group = series.Group,
+                Increase = gained.Value,
+                IncreasePrometheus = gained.Value,
             };
             if (isBooked)
             {

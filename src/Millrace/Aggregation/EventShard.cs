@@ -118,7 +118,7 @@ internal sealed partial class EventShard : RuleShard
             }
             if (isBooked)
             {
-                var part = new WindowPart(Rule.EndOf(window, Clock.OffsetMs));
+                var part = NewPart(window);
                 Groups.Emit(state, part, IsEmitted(window), Counters);
                 parts.Add(part);
             }
@@ -269,7 +269,7 @@ internal sealed partial class EventShard : RuleShard
         {
             Carry(samples.Slots[i], timeMs, samples.Values[i], samples.StartsMs[i]);
         }
-        else if (Rule.HasCounters && series.HasBase
+        else if (Rule.HasCounters && series.HasBase && !series.IsShared
             && (timeMs > series.BaseMs ? samples.Values[i] < series.BaseValue : samples.Values[i] > series.BaseValue))
         {
             // What the counter gained is not lost, it counts from the base on; but this reset may be.
@@ -286,7 +286,7 @@ internal sealed partial class EventShard : RuleShard
     {
         ref var series = ref _series[slot];
         // Judged by time, not by when series are freed.
-        var hasBase = series.HasBase
+        var hasBase = series.HasBase && !series.IsShared
             && series.BaseMs + Rule.CounterMemoryMs >= Rule.EndOf(ClosedThrough, Clock.OffsetMs);
         if (hasBase && timeMs == series.BaseMs)
         {
@@ -303,7 +303,7 @@ internal sealed partial class EventShard : RuleShard
                 window.Outputs[i].AddSamples(new(in series.Group), new(in value), new(in timeMs));
             }
         }
-        if (!Rule.HasCounters || series.IsShared || !hasBase || timeMs < series.BaseMs)
+        if (!Rule.HasCounters || !hasBase || timeMs < series.BaseMs)
         {
             return;
         }
@@ -311,7 +311,11 @@ internal sealed partial class EventShard : RuleShard
         var single = new SideRun(new Run(0, value), startOffset);
         var finished = new SeriesWindow
         {
-            Group = series.Group, FirstMs = timeMs, LastMs = timeMs, FirstValue = value, LastValue = value,
+            Group = series.Group,
+            FirstMs = timeMs,
+            LastMs = timeMs,
+            FirstValue = value,
+            LastValue = value,
         };
         FollowCounter(timeMs, slot, new(in single), isKnownTarget: false, closing: null, ref finished);
         MoveBase(ref series, in finished);
@@ -324,8 +328,11 @@ internal sealed partial class EventShard : RuleShard
     {
         if (_series[slot].IsShared)
         {
+            // Only that there were samples, and when the last one.
+            ref var run = ref window.Runs[slot];
+            var offset = (int)(timeMs - window.StartMs);
+            run = new Run(Math.Max(offset, run.LastOffset), 0);
             oldValue = 0;
-            BookGauge(ref window.Runs[slot], (int)(timeMs - window.StartMs), 0, out _);
             return Booking.New;
         }
         if (window.Remembered is not { } remembered)
@@ -509,8 +516,9 @@ internal sealed partial class EventShard : RuleShard
     /// </summary>
     private void Sweep(WindowState window, ShardScratch scratch, bool isBooked)
     {
-        // No target is old before the third window.
-        var mayWait = _asksTargets && isBooked && window.Window > Clock.FirstWholeWindow;
+        // No target is old before the third window. The first one is that of the start: a new version of a rule may
+        // have taken samples for several windows before its first whole one.
+        var mayWait = _asksTargets && isBooked && window.Window >= WindowOf(Clock.StartMs) + EventSeries.OldAge;
         if (SweepSeries(window, scratch, isBooked, mayWait) > 0)
         {
             FindKnownTargets(window);

@@ -153,7 +153,7 @@ internal sealed class GroupTable
                 }
                 if (isEmitted && (hasValue || kind.EmitsWhileAlive))
                 {
-                    if (_rule.Config.ZeroInjection && kind.IsCumulative && (row.Marks & RowMarks.IsNew) != 0)
+                    if (part.HasZeros && kind.IsCumulative && (row.Marks & RowMarks.IsNew) != 0)
                     {
                         Emit(i, group, 0, part, counters, beforeMs: _rule.IntervalMs);
                     }

@@ -30,6 +30,9 @@ internal sealed class RememberedSamples
     /// <summary>Of all series of a shard in one window: 64 MiB.</summary>
     public const int MaxSamples = 4 << 20;
 
+    /// <summary>Longer lists are not kept: what they hold in reserve would not be bounded by anything.</summary>
+    private const int MaxKept = 1024;
+
     private readonly List<List<RememberedSample>?> _bySlot = []; // lists are kept from window to window
     private readonly HashSet<int> _incomplete = [];
     private int _count;
@@ -78,6 +81,7 @@ internal sealed class RememberedSamples
         {
             _count -= samples.Count;
             samples.Clear();
+            _bySlot[slot] = samples.Capacity > MaxKept ? null : samples;
             _incomplete.Remove(slot);
         }
     }

@@ -35,6 +35,8 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 
     public int GroupCount => Groups.Count;
 
+    public int OverflowGroupCount => Groups.OverflowCount;
+
     /// <summary>A shard that has seen nothing, for a rule whose windows are closed up to one.</summary>
     public static RuleShard Create(AggregationRule rule, RuleClock clock, long closedThrough)
     {
@@ -161,6 +163,14 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 
     /// <summary>The first window that counts.</summary>
     protected long FirstBookedWindow { get; } = clock.FirstBookedWindow(rule);
+
+    /// <summary>
+    /// No zeros in the first window: a rule of before may have written the same series at its start.
+    /// </summary>
+    protected WindowPart NewPart(long window) => new(Rule.EndOf(window, Clock.OffsetMs))
+    {
+        HasZeros = Rule.Config.ZeroInjection && window > FirstBookedWindow,
+    };
 
     /// <summary>Whether the window is shown: booked, served, and not among the first ones to be ignored.</summary>
     protected bool IsEmitted(long window) =>

@@ -18,6 +18,12 @@ internal sealed record RuleTerm(RuleClock Clock)
     /// <summary>Ascending, without touching each other; those long closed are gone.</summary>
     public IReadOnlyList<WindowRange> Pauses { get; init; } = [];
 
+    /// <summary>
+    /// The key of the version that answers until this one begins, or goes on: should this one be replaced before that,
+    /// it never was. 0: there is none.
+    /// </summary>
+    public UInt128 Predecessor { get; init; }
+
     public bool IsRetiring => LastWindow != Unlimited;
 
     public bool Serves(AggregationRule rule, long window) =>
@@ -35,16 +41,6 @@ internal sealed record RuleTerm(RuleClock Clock)
             }
         }
         return window >= Clock.FirstBookedWindow(rule) ? window : null;
-    }
-
-    /// <summary>
-    /// The end of the window under way at a time, or of the time before the rule answers for the first time, or again.
-    /// </summary>
-    public long NextBoundaryMs(AggregationRule rule, long timeMs)
-    {
-        var window = Math.Max(rule.WindowOf(timeMs, Clock.OffsetMs), Clock.FirstBookedWindow(rule) - 1);
-        var resumed = Pauses.Count > 0 ? Pauses[^1].Last : window;
-        return rule.EndOf(Math.Max(window, resumed), Clock.OffsetMs);
     }
 
     /// <summary>In force again from a window on.</summary>

@@ -60,6 +60,9 @@ internal sealed class WindowPart(long endMs)
 {
     public long EndMs { get; } = endMs;
 
+    /// <summary>New running totals get a zero one interval before.</summary>
+    public bool HasZeros { get; init; }
+
     public List<OutputSample> Samples { get; } = [];
 }
 

@@ -130,6 +130,7 @@ internal static class CanonicalConfig
             _ => "auto",
         });
         writer.Text("partial_windows", rule.EmitPartialWindows ? "emit" : "skip");
+        RulePolicies.Write(writer, rule);
         writer.End();
     }
 

@@ -55,6 +55,7 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
                 + "remote_write: {url: http://127.0.0.1:8428/api/v1/write}");
         }
         var queue = reader.Mapping("queue");
+        var deadLetters = reader.Mapping("dead_letters");
         var destination = new DestinationConfig
         {
             Name = ReadName(reader),
@@ -75,6 +76,8 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
             QueueMemoryBytes = queue.Size("memory_bytes", defaults.QueueMemoryBytes, 64 << 10, 1L << 40),
             QueueMaxBytes = queue.Size("max_bytes", defaults.QueueMaxBytes, 64 << 10, long.MaxValue),
             QueueMaxAge = queue.Duration("max_age", defaults.QueueMaxAge, TimeSpan.FromSeconds(1)),
+            DeadLetterMaxBytes = deadLetters.Size(
+                "max_bytes", defaults.DeadLetterMaxBytes, 64 << 10, long.MaxValue),
             FlushInterval = reader.Duration("flush_interval", defaults.FlushInterval, Millisecond),
             MaxSamplesPerBlock = (int)reader.Number("max_samples_per_block", defaults.MaxSamplesPerBlock, 1, 1_000_000),
         };
@@ -90,6 +93,7 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
         remoteWrite.Unavailable("authorization", "write the Authorization header under headers");
         remoteWrite.Finish();
         queue.Finish();
+        deadLetters.Finish();
         reader.Finish();
         return destination;
     }

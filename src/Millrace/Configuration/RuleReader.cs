@@ -108,11 +108,7 @@ internal sealed class RuleReader
             Line = _reader.Line,
             Path = _reader.Path,
         };
-        _reader.Unavailable("late", "a late sample is dropped and counted, the increase of a late counter carries "
-            + "over");
-        _reader.Unavailable("gap", "the delta across a gap belongs to the window in which the gap ends");
-        _reader.Unavailable("dedup", "repeats of a whole request and of the newest sample are recognised without it");
-        _reader.Unavailable("zero_injection", "remove the key");
+        rule = RulePolicies.Read(_reader, rule);
         _reader.Finish();
         return rule;
     }

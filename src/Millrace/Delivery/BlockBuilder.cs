@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -269,6 +271,26 @@ internal sealed class BlockBuilder
         _maxTimestampMs = long.MinValue;
         _blockNumber++;
         return block;
+    }
+
+    /// <summary>
+    /// As <see cref="Seal"/>, but the bytes are the caller's from then on, in an array of the shared pool. A block that
+    /// fills the buffer takes it along instead of being copied.
+    /// </summary>
+    public ReadOnlyMemory<byte> SealRented(out BlockSummary summary, out byte[] rented)
+    {
+        var end = _end;
+        var block = Seal(out summary);
+        var isCopied = block.Length < _block.Length / 2 || !BitOperations.IsPow2(_block.Length);
+        if (isCopied)
+        {
+            rented = ArrayPool<byte>.Shared.Rent(block.Length);
+            block.CopyTo(rented);
+            return rented.AsMemory(0, block.Length);
+        }
+        rented = _block;
+        _block = ArrayPool<byte>.Shared.Rent(rented.Length);
+        return rented.AsMemory(end - block.Length, block.Length);
     }
 
     /// <summary>

@@ -40,6 +40,7 @@ internal sealed class KeyedHash
         return new UInt128(StableHash.Hash64(bytes, _seed0), StableHash.Hash64(bytes, _seed1));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private UInt128 HashAes(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < 64)
@@ -74,6 +75,7 @@ internal sealed class KeyedHash
     /// <summary>
     /// Takes the last 64 bytes and mixes: three rounds let every bit of a lane reach every bit of the result.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private UInt128 Finish(
         ref byte start, nuint last, Vector128<byte> lane0, Vector128<byte> lane1, Vector128<byte> lane2,
         Vector128<byte> lane3, int length)

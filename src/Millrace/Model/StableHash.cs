@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Millrace.Model;
@@ -16,7 +17,25 @@ public static class StableHash
     private const ulong Prime5 = 0x27D4EB2F165667C5;
     private const ulong SecondSeed = 0x4D696C6C72616365; // "Millrace"
 
-    public static UInt128 Hash128(ReadOnlySpan<byte> bytes) => new(Hash64(bytes, SecondSeed), Hash64(bytes));
+    /// <summary>Both halves in one pass: each waits for its multiplications, and the other one fills the gaps.</summary>
+    public static UInt128 Hash128(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length < 32 || !BitConverter.IsLittleEndian)
+        {
+            return new UInt128(Hash64(bytes, SecondSeed), Hash64(bytes));
+        }
+        var length = (ulong)bytes.Length;
+        var lower = new Stripes(0);
+        var upper = new Stripes(SecondSeed);
+        while (bytes.Length >= 32)
+        {
+            var words = MemoryMarshal.Cast<byte, ulong>(bytes[..32]);
+            lower.Add(words[0], words[1], words[2], words[3]);
+            upper.Add(words[0], words[1], words[2], words[3]);
+            bytes = bytes[32..];
+        }
+        return new UInt128(Finish(upper.Hash + length, bytes), Finish(lower.Hash + length, bytes));
+    }
 
     public static ulong Hash64(ReadOnlySpan<byte> bytes, ulong seed = 0)
     {
@@ -28,25 +47,14 @@ public static class StableHash
         ulong hash;
         if (bytes.Length >= 32)
         {
-            var v1 = seed + Prime1 + Prime2;
-            var v2 = seed + Prime2;
-            var v3 = seed;
-            var v4 = seed - Prime1;
+            var stripes = new Stripes(seed);
             while (bytes.Length >= 32)
             {
                 var words = MemoryMarshal.Cast<byte, ulong>(bytes[..32]);
-                v1 = Round(v1, words[0]);
-                v2 = Round(v2, words[1]);
-                v3 = Round(v3, words[2]);
-                v4 = Round(v4, words[3]);
+                stripes.Add(words[0], words[1], words[2], words[3]);
                 bytes = bytes[32..];
             }
-            hash = BitOperations.RotateLeft(v1, 1) + BitOperations.RotateLeft(v2, 7)
-                + BitOperations.RotateLeft(v3, 12) + BitOperations.RotateLeft(v4, 18);
-            hash = Merge(hash, v1);
-            hash = Merge(hash, v2);
-            hash = Merge(hash, v3);
-            hash = Merge(hash, v4);
+            hash = stripes.Hash;
         }
         else
         {
@@ -85,4 +93,32 @@ public static class StableHash
         BitOperations.RotateLeft(accumulator + lane * Prime2, 31) * Prime1;
 
     private static ulong Merge(ulong hash, ulong accumulator) => (hash ^ Round(0, accumulator)) * Prime1 + Prime4;
+
+    /// <summary>The four accumulators that take 32 bytes at a time.</summary>
+    private struct Stripes(ulong seed)
+    {
+        private ulong _v1 = seed + Prime1 + Prime2;
+        private ulong _v2 = seed + Prime2;
+        private ulong _v3 = seed;
+        private ulong _v4 = seed - Prime1;
+
+        public readonly ulong Hash
+        {
+            get
+            {
+                var hash = BitOperations.RotateLeft(_v1, 1) + BitOperations.RotateLeft(_v2, 7)
+                    + BitOperations.RotateLeft(_v3, 12) + BitOperations.RotateLeft(_v4, 18);
+                return Merge(Merge(Merge(Merge(hash, _v1), _v2), _v3), _v4);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add(ulong word1, ulong word2, ulong word3, ulong word4)
+        {
+            _v1 = Round(_v1, word1);
+            _v2 = Round(_v2, word2);
+            _v3 = Round(_v3, word3);
+            _v4 = Round(_v4, word4);
+        }
+    }
 }

@@ -108,6 +108,7 @@ internal sealed class BaseRules
         head.Write(term.Clock.FirstWholeWindow);
         head.Write(term.Clock.IsSuccessor ? 1 : 0);
         head.Write(term.LastWindow);
+        head.Write(term.Predecessor);
         head.WriteSpan<WindowRange>([.. term.Pauses]);
     }
 
@@ -115,6 +116,11 @@ internal sealed class BaseRules
     {
         var clock = new RuleClock(
             reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt32() != 0);
-        return new RuleTerm(clock) { LastWindow = reader.ReadInt64(), Pauses = reader.ReadSpan<WindowRange>() };
+        return new RuleTerm(clock)
+        {
+            LastWindow = reader.ReadInt64(),
+            Predecessor = reader.Read<UInt128>(),
+            Pauses = reader.ReadSpan<WindowRange>(),
+        };
     }
 }

@@ -111,7 +111,7 @@ internal sealed partial class BatchDeal
             _fates[i] = series[i];
             for (var t = 0; t < entry.AggregateCount; t++)
             {
-                _taskStarts[cache.Aggregate(entry.FirstAggregate + t).Task + 1]++;
+                _taskStarts[TaskOf(cache, entry, entry.FirstAggregate + t) + 1]++;
             }
             CountForwards(cache, entry, entry.ForwardCount);
             if (entry.AggregateCount > 0)
@@ -139,7 +139,7 @@ internal sealed partial class BatchDeal
     {
         for (var t = 0; t < forwards; t++)
         {
-            _laneStarts[cache.Forward(entry.FirstForward + t).Lane + 1]++;
+            _laneStarts[LaneOf(cache, entry, entry.FirstForward + t) + 1]++;
         }
     }
 
@@ -164,7 +164,7 @@ internal sealed partial class BatchDeal
             ref var entry = ref cache.Entry(_fates[i]);
             for (var t = entry.FirstAggregate; t < entry.FirstAggregate + entry.AggregateCount; t++)
             {
-                ref var sample = ref _taskSamples[_taskStarts[cache.Aggregate(t).Task]++];
+                ref var sample = ref _taskSamples[_taskStarts[TaskOf(cache, entry, t)]++];
                 sample.Target = t;
                 sample.TimeMs = times[i];
                 sample.Value = values[i];
@@ -172,15 +172,13 @@ internal sealed partial class BatchDeal
             }
             for (var t = entry.FirstForward; t < entry.FirstForward + entry.ForwardCount; t++)
             {
-                _laneSamples[_laneStarts[cache.Forward(t).Lane]++] = new LaneSample
-                {
-                    Target = t,
-                    Ordinal = ordinal,
-                    TimeMs = times[i],
-                    Value = values[i],
-                    StartMs = batch.StartMs(i),
-                    Extra = -1,
-                };
+                ref var sample = ref _laneSamples[_laneStarts[LaneOf(cache, entry, t)]++];
+                sample.Target = t;
+                sample.Ordinal = ordinal;
+                sample.TimeMs = times[i];
+                sample.Value = values[i];
+                sample.StartMs = batch.StartMs(i);
+                sample.Extra = -1;
             }
         }
         while (nextExtra < extras.Length)
@@ -195,7 +193,7 @@ internal sealed partial class BatchDeal
         var end = entry.FirstForward + entry.ForwardCount + entry.ExtraForwardCount;
         for (var t = entry.FirstForward; t < end; t++)
         {
-            _laneSamples[_laneStarts[cache.Forward(t).Lane]++] = new LaneSample
+            _laneSamples[_laneStarts[LaneOf(cache, entry, t)]++] = new LaneSample
             {
                 Target = t,
                 Ordinal = extra.Ordinal,
@@ -205,6 +203,12 @@ internal sealed partial class BatchDeal
             };
         }
     }
+
+    private static int TaskOf(SeriesCache cache, in SeriesEntry entry, int target) =>
+        target == entry.FirstAggregate ? entry.FirstTask : cache.Aggregate(target).Task;
+
+    private static int LaneOf(SeriesCache cache, in SeriesEntry entry, int target) =>
+        target == entry.FirstForward ? entry.FirstLane : cache.Forward(target).Lane;
 
     private static void Reset(ref int[] starts, int count)
     {

@@ -52,6 +52,7 @@ internal sealed class IngestPipeline
     private long _memoryLsn;
     private long _repeatedRequests;
     private long _acceptedRequests;
+    private readonly LogOutage _outage = new();
 
     /// <param name="log">The input log; null with <c>durability: memory</c>.</param>
     /// <param name="config">Of the log.</param>
@@ -77,6 +78,9 @@ internal sealed class IngestPipeline
     public long AcceptedRequests => Interlocked.Read(ref _acceptedRequests);
 
     public long NowMs => _clock.NowMs();
+
+    /// <summary>Input that the log refuses, and senders keep.</summary>
+    public LogOutage Outage => _outage;
 
     public async ValueTask<PushResult> PushAsync(ReadOnlyMemory<byte> body, BodyEncoding encoding)
     {
@@ -291,9 +295,11 @@ internal sealed class IngestPipeline
             if (outcome != AppendOutcome.Written)
             {
                 _engine.ReturnItem(item);
+                _outage.Refused(_clock.NowMs());
                 result = Refuse(outcome);
                 return true;
             }
+            _outage.Accepted(item.ArrivalMs);
             taken = RememberedRequest.Of(hash, item.ArrivalMs, lsn, batch);
             if (header.RequestHash != default)
             {

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text;
 using Millrace.Delivery;
 using Millrace.Model;
@@ -59,10 +58,11 @@ internal sealed class Lane : ISeriesLabels
         {
             Change(item.Batch.Cache);
         }
+        var mayBeDone = item.Lsn <= _resumeAt.Lsn;
         foreach (ref readonly var sample in samples)
         {
             var end = new LogPosition(item.Lsn, sample.Ordinal + 1);
-            if (end <= _resumeAt)
+            if (mayBeDone && end <= _resumeAt)
             {
                 continue;
             }
@@ -81,7 +81,11 @@ internal sealed class Lane : ISeriesLabels
                 Begin(item);
                 AddTo(item, sample, target.BuilderSeries);
             }
-            Added(end);
+            _end = end;
+            if (_sealAt is not null)
+            {
+                Added(end);
+            }
         }
     }
 
@@ -201,10 +205,8 @@ internal sealed class Lane : ISeriesLabels
 
     private void Seal()
     {
-        var block = _builder.Seal(out var summary);
         // Hundreds of kilobytes, many times a second: fresh memory for each would cost more than filling it.
-        var rented = ArrayPool<byte>.Shared.Rent(block.Length);
-        block.CopyTo(rented);
+        var block = _builder.SealRented(out var summary, out var rented);
         var nowMs = _time.GetUtcNow().ToUnixTimeMilliseconds();
         _destination.Offer(
             new SealedBlock
@@ -212,7 +214,7 @@ internal sealed class Lane : ISeriesLabels
                 Feed = Feed.Raw,
                 Lane = _number,
                 End = _end,
-                Bytes = rented.AsMemory(0, block.Length),
+                Bytes = block,
                 RentedBytes = rented,
                 SampleCount = summary.Samples + summary.Histograms,
                 MinTimestampMs = summary.MinTimestampMs,

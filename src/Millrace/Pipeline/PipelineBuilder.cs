@@ -85,6 +85,12 @@ internal static class PipelineBuilder
         var replayer = input is null ? null
             : new Replayer(
                 input, pipeline, state?.Lsn ?? 0, state?.LanesNeedFromLsn ?? long.MaxValue, Compile, time);
+        if (replayer is { LookbackLostRecords: > 0 and var lost })
+        {
+            environment.Warned(
+                $"log.max_bytes ({config.Log.MaxBytes}) has cut off {lost} records behind the newest base: windows of "
+                + "that time lack them");
+        }
         return new RunningPipeline(config, environment, pipeline, replayer, clock, input, output, destinations, state)
         {
             NewGeneration = reloaded => new Generation(reloaded, configs, hash, metadata),

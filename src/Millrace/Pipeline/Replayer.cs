@@ -35,6 +35,7 @@ internal sealed class Replayer
         (_log, _pipeline, _engine, _baseLsn, _compile, _time) =
             (log, pipeline, pipeline.Engine, baseLsn, compile, time);
         _firstOwnLsn = log.NextLsn;
+        LookbackLostRecords = Math.Max(0, log.FirstLsn - (baseLsn + 1));
         _reader = log.OpenReader(Math.Max(log.FirstLsn, Math.Min(fromLsn, baseLsn + 1)));
     }
 
@@ -48,6 +49,12 @@ internal sealed class Replayer
 
     /// <summary>Records that could not be read, or that no configuration was in force for.</summary>
     public long LostRecords { get; private set; }
+
+    /// <summary>
+    /// Records between the base and the oldest one left, cut off by <c>log.max_bytes</c>: series go on from their last
+    /// samples in the base, and windows of that time lack what those records held.
+    /// </summary>
+    public long LookbackLostRecords { get; }
 
     /// <summary>Why the log cannot be read; null when all is well.</summary>
     public string? Failure => _reader.Failure;

@@ -9,110 +9,46 @@ internal sealed record RulesInForce(Generation Generation, RuleTerm[] Terms, lon
 /// What a configuration record does to the rules in force. Unchanged rules keep state, clock and open windows. A new
 /// rule begins at its next window boundary. A changed one begins where the old version ends, which takes samples until
 /// then and answers for the windows before; a removed one ends with the window under way. A rule that comes back before
-/// its last window is closed goes on with its state. A function of the records before, so that a replay decides alike.
+/// its last window is closed goes on with its state. One that is replaced before it has begun never was: its successor
+/// takes over from the version that answers. A function of the records before, so that a replay decides alike.
 /// </summary>
-internal static class RuleHandover
+internal sealed class RuleHandover
 {
     private const int None = -1;
+
+    private readonly RulesInForce _before;
+    private readonly Generation _old;
+    private readonly AggregationRule[] _rules;
+    private readonly long _arrivalMs;
+
+    // By old rule.
+    private readonly bool[] _goesOn;
+    private readonly long?[] _handsOverMs; // where its successor begins
+    private readonly bool[] _isLeftAlone;  // what it made room for never began
+
+    // By new rule and, behind them, by retiring rule.
+    private readonly List<RuleTerm> _terms = [];
+    private readonly List<long> _closedThrough = [];
+
+    private RuleHandover(RulesInForce before, Generation generation, long arrivalMs)
+    {
+        (_before, _old, _rules, _arrivalMs) = (before, before.Generation, generation.Rules, arrivalMs);
+        _goesOn = new bool[_old.RulesInForce.Length];
+        _handsOverMs = new long?[_goesOn.Length];
+        _isLeftAlone = new bool[_goesOn.Length];
+    }
 
     /// <param name="before">The rules in force up to the record.</param>
     /// <param name="generation">The configuration of the record.</param>
     /// <param name="arrivalMs">Its arrival.</param>
     public static RulesInForce Apply(RulesInForce before, Generation generation, long arrivalMs)
     {
-        var old = before.Generation;
-        var predecessors = PredecessorsOf(before, generation.Rules);
-        var terms = new List<RuleTerm>();
-        var closedThrough = new List<long>();
-        var beginsMs = new long?[old.RulesInForce.Length]; // by old rule: where its successor takes over
-        var goesOn = new bool[old.RulesInForce.Length];
-        for (var i = 0; i < generation.Rules.Length; i++)
-        {
-            var rule = generation.Rules[i];
-            var predecessor = predecessors[i];
-            long? handoverMs = predecessor == None ? null
-                : HandoverMs(old.RulesInForce[predecessor], before.Terms[predecessor], arrivalMs);
-            var known = NumberOf(old, rule.Key);
-            if (known == None)
-            {
-                var clock = handoverMs is { } fromMs ? RuleClock.Succeed(rule, arrivalMs, fromMs)
-                    : RuleClock.StartAt(rule, arrivalMs);
-                terms.Add(new RuleTerm(clock));
-                closedThrough.Add(clock.ClosedAtStart(rule));
-            }
-            else
-            {
-                goesOn[known] = true;
-                var term = before.Terms[known];
-                closedThrough.Add(before.ClosedThrough[known]);
-                terms.Add(!term.IsRetiring ? term : term.ResumeAt(
-                    rule.WindowOf(handoverMs ?? arrivalMs, term.Clock.OffsetMs) + 1, before.ClosedThrough[known]));
-            }
-            if (handoverMs is { } endMs)
-            {
-                beginsMs[predecessor] = FirstMs(rule, terms[i], endMs);
-            }
-        }
-        var retiring = new List<RetiringRule>();
-        for (var i = 0; i < old.RulesInForce.Length; i++)
-        {
-            if (!goesOn[i] && TryRetire(before, i, beginsMs[i], arrivalMs) is { } term)
-            {
-                retiring.Add(
-                    i < old.Rules.Length ? new RetiringRule(old.Rules[i], old.Compiled, i)
-                    : old.Retiring[i - old.Rules.Length]);
-                terms.Add(term);
-                closedThrough.Add(before.ClosedThrough[i]);
-            }
-        }
-        return new RulesInForce(generation.WithRetiring(retiring), [.. terms], [.. closedThrough]);
+        var handover = new RuleHandover(before, generation, arrivalMs);
+        handover.BringIn();
+        var retiring = handover.SendOff();
+        return new RulesInForce(
+            generation.WithRetiring(retiring), [.. handover._terms], [.. handover._closedThrough]);
     }
-
-    /// <summary>
-    /// By new rule: the number of the rule that it replaces, one of the configuration before or, failing that, one that
-    /// is on its way out, the one that answers longest. So no two versions of a rule answer for the same time.
-    /// </summary>
-    private static int[] PredecessorsOf(RulesInForce before, AggregationRule[] rules)
-    {
-        var old = before.Generation;
-        var predecessors = new int[rules.Length];
-        Array.Fill(predecessors, None);
-        var changes = RuleChanges.Between(old.Rules, rules);
-        var added = new List<int>();
-        for (var i = 0; i < rules.Length; i++)
-        {
-            if (changes.Of(i) == RuleChange.Changed)
-            {
-                predecessors[i] = changes.Before(i);
-            }
-            else if (changes.Of(i) == RuleChange.Added)
-            {
-                added.Add(i);
-            }
-        }
-        var leaving = new List<int>();
-        for (var i = old.Rules.Length; i < old.RulesInForce.Length; i++)
-        {
-            if (!old.IsFinished(i) && !Array.Exists(rules, rule => rule.Key == old.RulesInForce[i].Key))
-            {
-                leaving.Add(i);
-            }
-        }
-        long EndMs(int i) => old.RulesInForce[i].EndOf(before.Terms[i].LastWindow, before.Terms[i].Clock.OffsetMs);
-        leaving.Sort((a, b) => EndMs(a) != EndMs(b) ? EndMs(b).CompareTo(EndMs(a)) : a.CompareTo(b));
-        var late = RuleChanges.Between(
-            leaving.ConvertAll(i => old.RulesInForce[i]), added.ConvertAll(i => rules[i]));
-        for (var i = 0; i < added.Count; i++)
-        {
-            predecessors[added[i]] = late.Before(i) == None ? None : leaving[late.Before(i)];
-        }
-        return predecessors;
-    }
-
-    /// <summary>Up to when a rule answers that is replaced, or a retiring one anyway.</summary>
-    private static long HandoverMs(AggregationRule rule, RuleTerm term, long arrivalMs) =>
-        term.IsRetiring ? Math.Max(arrivalMs, rule.EndOf(term.LastWindow, term.Clock.OffsetMs))
-        : term.NextBoundaryMs(rule, arrivalMs);
 
     /// <summary>Rules whose last window is closed are let go; null: there are none.</summary>
     public static RulesInForce? LetGo(RulesInForce now)
@@ -144,31 +80,194 @@ internal static class RuleHandover
         return None;
     }
 
-    /// <summary>Where the first window begins for which a rule answers that took over at a time.</summary>
-    private static long FirstMs(AggregationRule rule, RuleTerm term, long handoverMs) =>
-        rule.EndOf(rule.WindowOf(handoverMs, term.Clock.OffsetMs), term.Clock.OffsetMs);
-
-    /// <summary>The term of a rule that is not in the new configuration; null: no window waits for it.</summary>
-    private static RuleTerm? TryRetire(RulesInForce before, int number, long? successorMs, long arrivalMs)
+    private void BringIn()
     {
-        var rule = before.Generation.RulesInForce[number];
-        var term = before.Terms[number];
-        if (term.IsRetiring)
+        var changes = RuleChanges.Between(_old.Rules, _rules);
+        var leaving = Leaving(changes);
+        for (var i = 0; i < _rules.Length; i++)
         {
-            return before.Generation.IsFinished(number) ? null : term;
+            var known = NumberOf(_old, _rules[i].Key);
+            if (known != None)
+            {
+                _goesOn[known] = true;
+            }
         }
-        var last = rule.WindowOf(arrivalMs, term.Clock.OffsetMs);
+        for (var i = 0; i < _rules.Length; i++)
+        {
+            var replaced = changes.Of(i) == RuleChange.Changed ? changes.Before(i) : None;
+            var predecessor = replaced == None ? leaving[i] : AnsweringFor(replaced);
+            var known = NumberOf(_old, _rules[i].Key);
+            if (known != None && (known < _old.Rules.Length || known == predecessor))
+            {
+                // Unchanged, or back before another version has begun.
+                Add(_before.Terms[known] with { LastWindow = RuleTerm.Unlimited }, _before.ClosedThrough[known]);
+                continue;
+            }
+            if (predecessor != None && _goesOn[predecessor])
+            {
+                predecessor = None;
+            }
+            long? fromMs = predecessor == None ? (IsAnsweredFor(_rules[i]) ? _arrivalMs : null)
+                : replaced == None ? Math.Max(_arrivalMs, EndMs(predecessor, _before.Terms[predecessor].LastWindow))
+                : EndMs(predecessor, WindowUnderWay(predecessor));
+            Begin(_rules[i], known, predecessor, fromMs);
+            if (replaced != None && predecessor != None)
+            {
+                _handsOverMs[predecessor] = EndMs(_rules[i], _terms[i].Clock, fromMs!.Value);
+            }
+        }
+    }
+
+    private void Begin(AggregationRule rule, int known, int predecessor, long? fromMs)
+    {
+        RuleTerm term;
+        if (known == None)
+        {
+            term = new RuleTerm(fromMs is { } handoverMs ? RuleClock.Succeed(rule, _arrivalMs, handoverMs)
+                : RuleClock.StartAt(rule, _arrivalMs));
+        }
+        else
+        {
+            var offsetMs = _before.Terms[known].Clock.OffsetMs;
+            term = _before.Terms[known].ResumeAt(
+                rule.WindowOf(fromMs ?? _arrivalMs, offsetMs) + 1, _before.ClosedThrough[known]);
+        }
+        var closedThrough = known == None ? term.Clock.ClosedAtStart(rule) : _before.ClosedThrough[known];
+        Add(term with { Predecessor = predecessor == None ? default : _old.RulesInForce[predecessor].Key },
+            closedThrough);
+    }
+
+    private void Add(RuleTerm term, long closedThrough)
+    {
+        _terms.Add(term);
+        _closedThrough.Add(closedThrough);
+    }
+
+    /// <summary>The rules that are not in the new configuration and still have windows to answer for.</summary>
+    private List<RetiringRule> SendOff()
+    {
+        var retiring = new List<RetiringRule>();
+        for (var i = 0; i < _old.Rules.Length; i++)
+        {
+            if (!_goesOn[i] && !IsAnswering(i) && Predecessor(i) is var predecessor and not None)
+            {
+                _isLeftAlone[predecessor] = true;
+            }
+        }
+        for (var i = 0; i < _old.RulesInForce.Length; i++)
+        {
+            if (_goesOn[i] || _old.IsFinished(i) || LastWindow(i) is not { } last || last <= _before.ClosedThrough[i])
+            {
+                continue;
+            }
+            retiring.Add(i < _old.Rules.Length ? new RetiringRule(_old.Rules[i], _old.Compiled, i)
+                : _old.Retiring[i - _old.Rules.Length]);
+            Add(_before.Terms[i] with { LastWindow = last }, _before.ClosedThrough[i]);
+        }
+        return retiring;
+    }
+
+    /// <summary>The last window for which a rule answers that is not in the new configuration; null: none.</summary>
+    private long? LastWindow(int i)
+    {
+        var (rule, term) = (_old.RulesInForce[i], _before.Terms[i]);
         if (rule.Config.IsDeduplicator)
         {
-            return term with { LastWindow = last }; // It passes on what it holds, whenever it began.
+            // It hands nothing over: with the window under way it passes on what it holds, whenever it began.
+            return term.IsRetiring ? term.LastWindow : WindowUnderWay(i);
         }
-        if (successorMs is { } beginsMs)
+        if (_handsOverMs[i] is { } untilMs)
         {
-            // Up to where the successor begins: whole windows only.
-            last = Math.Max(last, rule.WindowOf(beginsMs + 1, term.Clock.OffsetMs) - 1);
+            // Whole windows up to where the successor begins, also where that was planned otherwise before.
+            var last = rule.WindowOf(untilMs + 1, term.Clock.OffsetMs) - 1;
+            return (term with { LastWindow = RuleTerm.Unlimited }).LastServedUpTo(rule, last);
         }
-        return term.LastServedUpTo(rule, last) is { } served && served > before.ClosedThrough[number]
-            ? term with { LastWindow = served }
-            : null;
+        return term.IsRetiring && !_isLeftAlone[i] ? term.LastWindow : term.LastServedUpTo(rule, WindowUnderWay(i));
     }
+
+    /// <summary>The version that answers now for an old rule: itself, or the one not yet relieved by it.</summary>
+    private int AnsweringFor(int rule) =>
+        IsAnswering(rule) ? rule
+        : Predecessor(rule) is var predecessor and not None && IsAnswering(predecessor) ? predecessor : None;
+
+    private bool IsAnswering(int rule) =>
+        _before.Terms[rule].Serves(_old.RulesInForce[rule], WindowUnderWay(rule));
+
+    /// <summary>A retiring one; one that has come back since is none.</summary>
+    private int Predecessor(int rule) =>
+        NumberOf(_old, _before.Terms[rule].Predecessor) is var number && number >= _old.Rules.Length ? number : None;
+
+    /// <summary>
+    /// By new rule: what it takes over from although no rule of the configuration before is like it, one that was
+    /// removed and still answers. So no two versions of a rule answer for the same time.
+    /// </summary>
+    private int[] Leaving(RuleChanges changes)
+    {
+        var added = new List<int>();
+        for (var i = 0; i < _rules.Length; i++)
+        {
+            if (changes.Of(i) == RuleChange.Added)
+            {
+                added.Add(i);
+            }
+        }
+        var leaving = new List<int>();
+        for (var i = _old.Rules.Length; i < _old.RulesInForce.Length; i++)
+        {
+            if (!_old.IsFinished(i) && !Array.Exists(_rules, rule => rule.Key == _old.RulesInForce[i].Key)
+                && !MakesRoom(i))
+            {
+                leaving.Add(i);
+            }
+        }
+        long EndOf(int i) => EndMs(i, _before.Terms[i].LastWindow);
+        leaving.Sort((a, b) => EndOf(a) != EndOf(b) ? EndOf(b).CompareTo(EndOf(a)) : a.CompareTo(b));
+        var pairs = RuleChanges.Between(
+            leaving.ConvertAll(i => _old.RulesInForce[i]), added.ConvertAll(i => _rules[i]));
+        var predecessors = new int[_rules.Length];
+        Array.Fill(predecessors, None);
+        for (var i = 0; i < added.Count; i++)
+        {
+            predecessors[added[i]] = pairs.Before(i) == None ? None : leaving[pairs.Before(i)];
+        }
+        return predecessors;
+    }
+
+    /// <summary>A rule of the configuration before waits for it to end.</summary>
+    private bool MakesRoom(int retiring)
+    {
+        for (var i = 0; i < _old.Rules.Length; i++)
+        {
+            if (!IsAnswering(i) && Predecessor(i) == retiring)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// A version of this name is on its way out, for another rule perhaps: the window under way is not written in part.
+    /// </summary>
+    private bool IsAnsweredFor(AggregationRule rule)
+    {
+        for (var i = _old.Rules.Length; i < _old.RulesInForce.Length; i++)
+        {
+            if (!_old.IsFinished(i) && _old.RulesInForce[i].Name == rule.Name && _old.RulesInForce[i].Key != rule.Key)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private long WindowUnderWay(int rule) =>
+        _old.RulesInForce[rule].WindowOf(_arrivalMs, _before.Terms[rule].Clock.OffsetMs);
+
+    private long EndMs(int rule, long window) =>
+        _old.RulesInForce[rule].EndOf(window, _before.Terms[rule].Clock.OffsetMs);
+
+    /// <summary>A rule's boundary at or after a time.</summary>
+    private static long EndMs(AggregationRule rule, RuleClock clock, long timeMs) =>
+        rule.EndOf(rule.WindowOf(timeMs, clock.OffsetMs), clock.OffsetMs);
 }

@@ -118,6 +118,7 @@ internal sealed class RunningPipeline
         var nowMs = _clock.NowMs();
         if (Ingest.IsLive)
         {
+            HoldClosesAfterOutage(nowMs);
             CloseWindows(nowMs);
             WriteBaseIfDue(nowMs);
             if (_flush is null or { IsCompleted: true })
@@ -177,7 +178,7 @@ internal sealed class RunningPipeline
     {
         var rules = Engine.Rules;
         ForgetPolicies(rules.Generation);
-        var isCatchingUp = nowMs < ClosesHeldUntilMs;
+        var isCatchingUp = nowMs < ClosesHeldUntilMs || Ingest.Outage.IsUnderWay;
         var observes = nowMs >= _nextLatenessMs;
         List<(UInt128, long)>? closes = null;
         for (var i = 0; i < rules.Terms.Length; i++)
@@ -256,9 +257,24 @@ internal sealed class RunningPipeline
             return;
         }
         _clock.NotBefore(lastArrivalMs);
-        var nowMs = _clock.NowMs();
-        var catchUpMs = (long)_config.Aggregation.CatchUp.TotalMilliseconds;
-        Volatile.Write(ref _closesHeldUntilMs, nowMs + Math.Min(nowMs - lastArrivalMs, catchUpMs));
+        HoldCloses(_clock.NowMs(), _clock.NowMs() - lastArrivalMs);
+    }
+
+    /// <summary>While the log refuses samples no window closes, and then as long again, as after a start.</summary>
+    private void HoldClosesAfterOutage(long nowMs)
+    {
+        Ingest.Outage.EndIfQuiet(nowMs, _input?.HasSpace() ?? true);
+        if (Ingest.Outage.TryTake(out var lastedMs, out var endedMs))
+        {
+            HoldCloses(endedMs, lastedMs);
+        }
+    }
+
+    private void HoldCloses(long fromMs, long lastedMs)
+    {
+        var catchUpMs = (long)Ingest.Generation.Config.Aggregation.CatchUp.TotalMilliseconds;
+        Volatile.Write(
+            ref _closesHeldUntilMs, Math.Max(_closesHeldUntilMs, fromMs + Math.Min(lastedMs, catchUpMs)));
     }
 
     private void Sync()

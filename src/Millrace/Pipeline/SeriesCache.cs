@@ -32,6 +32,10 @@ internal struct SeriesEntry
     public ushort ExtraForwardCount;
 
     public ushort Route;
+
+    /// <summary>Of the first aggregate and the first forward, mostly the only ones.</summary>
+    public ushort FirstTask;
+    public ushort FirstLane;
     public SeriesFate Fate;
 }
 
@@ -221,13 +225,14 @@ internal sealed class SeriesCache(
             ForwardCount = (ushort)resolved.Forwards.Count,
             ExtraForwardCount = (ushort)resolved.ExtraForwards.Count,
             Route = (ushort)resolved.Route,
+            FirstTask = resolved.Aggregates.Count > 0 ? checked((ushort)resolved.Aggregates[0].Task) : (ushort)0,
+            FirstLane = resolved.Forwards.Count > 0 ? checked((ushort)resolved.Forwards[0].Lane) : (ushort)0,
             Fate = resolved.Fate,
         };
         _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count + resolved.Deduplications.Count);
         foreach (var (rule, task, series) in resolved.Aggregates)
         {
-            _aggregates[_aggregateCount++] = NewTarget(rule, task, series);
-            SetReplica(series.Replica);
+            AddAggregate(rule, task, series);
         }
         foreach (var (rule, task, key, labels, replica) in resolved.Deduplications)
         {
@@ -294,20 +299,26 @@ internal sealed class SeriesCache(
         _aggregates.EnsureCapacity(_aggregateCount + retiring.Count);
         foreach (var (rule, task, series, _) in retiring)
         {
-            _aggregates[_aggregateCount++] = NewTarget(rule, task, series);
-            SetReplica(series.Replica);
+            AddAggregate(rule, task, series);
         }
     }
 
-    private AggregateTarget NewTarget(int rule, int task, in RuleSeries series) => new()
+    /// <summary>
+    /// Alike for all rules: a retiring one may be in force again tomorrow, with the series it took meanwhile.
+    /// </summary>
+    private void AddAggregate(int rule, int task, in RuleSeries series)
     {
-        SeriesKey = series.Key,
-        Task = checked((ushort)task),
-        Rule = checked((ushort)rule),
-        Target = series.Target,
-        Group = GroupNumber(rule, series.GroupKey, series.Group),
-        SlotHint = NotFound,
-    };
+        _aggregates[_aggregateCount++] = new AggregateTarget
+        {
+            SeriesKey = series.Key,
+            Task = checked((ushort)task),
+            Rule = checked((ushort)rule),
+            Target = series.Target,
+            Group = GroupNumber(rule, series.GroupKey, series.Group),
+            SlotHint = NotFound,
+        };
+        SetReplica(series.Replica);
+    }
 
     private int GroupNumber(int rule, UInt128 key, LabelSet labels)
     {

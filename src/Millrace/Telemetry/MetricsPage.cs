@@ -14,11 +14,13 @@ internal sealed class MetricsPage
     private readonly IngestCounters _ingest;
     private readonly TimeProvider _time;
     private readonly DateTimeOffset _startedAt;
+    private readonly ReloadLog _reloads;
 
     public MetricsPage(
-        RunningPipeline pipeline, IngestCounters ingest, DateTimeOffset startedAt, TimeProvider time)
+        RunningPipeline pipeline, IngestCounters ingest, ReloadLog reloads, DateTimeOffset startedAt,
+        TimeProvider time)
     {
-        (_pipeline, _ingest, _startedAt, _time) = (pipeline, ingest, startedAt, time);
+        (_pipeline, _ingest, _reloads, _startedAt, _time) = (pipeline, ingest, reloads, startedAt, time);
     }
 
     public string Write()
@@ -32,6 +34,7 @@ internal sealed class MetricsPage
         WriteRecovery(page);
         RuleMetrics.Write(page, RuleReading.TakeAll(_pipeline));
         DestinationMetrics.Write(page, DestinationReading.TakeAll(_pipeline));
+        _reloads.Write(page);
         ProcessMetrics.Write(page, _startedAt, _time);
         return page.ToString();
     }
@@ -202,6 +205,10 @@ internal sealed class MetricsPage
             "millrace_pipeline_replay_remaining_records", "Records still to be replayed.", progress.Remaining);
         page.Gauge(
             "millrace_pipeline_replay_lost_records", "Records that the replay could not read or use.", progress.Lost);
+        page.Gauge(
+            "millrace_pipeline_lookback_lost_records",
+            "Records behind the newest base that log.max_bytes had cut off before the start.",
+            _pipeline.Replayer?.LookbackLostRecords ?? 0);
     }
 }
 

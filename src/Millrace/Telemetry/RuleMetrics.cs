@@ -13,6 +13,7 @@ internal static class RuleMetrics
     {
         WriteInfo(page, rules);
         WriteCounters(page, rules);
+        WritePolicies(page, rules);
         WriteLate(page, rules);
         WriteLags(page, rules);
         WriteState(page, rules);
@@ -59,10 +60,35 @@ internal static class RuleMetrics
         WriteEach(page, rules, static rule => rule.CounterResets);
         page.Counter(
             "millrace_aggregation_ambiguous_resets_total",
-            "Out-of-order samples that might witness a reset nobody else saw.");
+            "Out-of-order and late samples that might witness a reset nobody else saw.");
         WriteEach(page, rules, static rule => rule.AmbiguousResets);
         page.Counter("millrace_aggregation_output_samples_total", "Output samples of closed windows.");
         WriteEach(page, rules, static rule => rule.OutputSamples);
+    }
+
+    /// <summary>What the rule's policies did: late, gap, dedup, and its bounds.</summary>
+    private static void WritePolicies(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
+    {
+        page.Counter(
+            "millrace_aggregation_carried_samples_total",
+            "Late samples that were booked into the oldest open window, with late: carry.");
+        WriteEach(page, rules, static rule => rule.Carried);
+        page.Counter(
+            "millrace_aggregation_capped_gaps_total",
+            "Increases across a gap that were cut to one interval's share, with gap: cap.");
+        WriteEach(page, rules, static rule => rule.CappedGaps);
+        page.Counter(
+            "millrace_aggregation_not_remembered_samples_total",
+            "Samples beyond the bounds of dedup: exact; their series are treated as without it.");
+        WriteEach(page, rules, static rule => rule.NotRemembered);
+        page.Counter(
+            "millrace_aggregation_overflow_series_total",
+            "Series that came to an overflow group because of max_groups.");
+        WriteEach(page, rules, static rule => rule.OverflowSeries);
+        page.Counter(
+            "millrace_aggregation_overflow_samples_total",
+            "Samples of series beyond max_series, booked into overflow groups without their series' state.");
+        WriteEach(page, rules, static rule => rule.OverflowSamples);
     }
 
     private static void WriteLate(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
@@ -108,6 +134,8 @@ internal static class RuleMetrics
         WriteEach(page, rules, static rule => rule.Series);
         page.Gauge("millrace_aggregation_groups", "Groups that the rule keeps.");
         WriteEach(page, rules, static rule => rule.Groups);
+        page.Gauge("millrace_aggregation_overflow_groups", "Overflow groups among them.");
+        WriteEach(page, rules, static rule => rule.OverflowGroups);
         page.Gauge("millrace_aggregation_lateness_seconds", "How long after its end a window stays open, as of now.");
         WriteEach(page, rules, static rule => rule.LatenessMs / 1e3);
         page.Gauge(

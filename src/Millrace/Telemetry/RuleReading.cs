@@ -37,6 +37,18 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long OutputSamples { get; private set; }
 
+    public long Carried { get; private set; }
+
+    public long CappedGaps { get; private set; }
+
+    public long NotRemembered { get; private set; }
+
+    public long OverflowSeries { get; private set; }
+
+    public long OverflowSamples { get; private set; }
+
+    public long OverflowGroups { get; private set; }
+
     /// <summary>Per bucket of <see cref="ShardCounters.LateBoundsMs"/>.</summary>
     public long[] Late { get; } = new long[ShardCounters.LateBoundsMs.Length + 1];
 
@@ -109,6 +121,12 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         AmbiguousResets += counters.AmbiguousResets;
         CounterResets += counters.CounterResets;
         OutputSamples += counters.OutputSamples;
+        Carried += counters.Carried;
+        CappedGaps += counters.CappedGaps;
+        NotRemembered += counters.NotRemembered;
+        OverflowSeries += counters.OverflowSeries;
+        OverflowSamples += counters.OverflowSamples;
+        OverflowGroups += shard.OverflowGroupCount;
         for (var i = 0; i < Late.Length; i++)
         {
             Late[i] += counters.LateSamples[i];

@@ -15,6 +15,8 @@ internal sealed record GatewayState
 
     public required IngestCounters Ingest { get; init; }
 
+    public ReloadLog Reloads { get; init; } = new();
+
     public required DateTimeOffset StartedAt { get; init; }
 
     public required TimeProvider Time { get; init; }

@@ -29,7 +29,7 @@ internal sealed class StatusEndpoints
     {
         _state = state;
         _reporter = new StatusReporter(state);
-        _metrics = new MetricsPage(state.Pipeline, state.Ingest, state.StartedAt, state.Time);
+        _metrics = new MetricsPage(state.Pipeline, state.Ingest, state.Reloads, state.StartedAt, state.Time);
     }
 
     public void Map(IEndpointRouteBuilder routes)
@@ -42,6 +42,8 @@ internal sealed class StatusEndpoints
         MapReport(routes, "pipeline", _reporter.Pipeline, StatusJson.Default.PipelineReport);
         MapReport(routes, "rules", _reporter.Rules, StatusJson.Default.IReadOnlyListRuleReport);
         MapReport(routes, "destinations", _reporter.Destinations, StatusJson.Default.IReadOnlyListDestinationReport);
+        routes.MapGet("/api/v1/status/config", (RequestDelegate)ConfigAsync);
+        MapReport(routes, "reload", _reporter.Reload, StatusJson.Default.ReloadReport);
         MapReport(routes, "routes", _reporter.Routes, StatusJson.Default.IReadOnlyListRouteReport);
     }
 
@@ -80,6 +82,13 @@ internal sealed class StatusEndpoints
     {
         context.Response.ContentType = ExpositionWriter.ContentType;
         return context.Response.WriteAsync(Metrics(), context.RequestAborted);
+    }
+
+    /// <summary>What decides about samples, as it stands in the log: without addresses, headers and secrets.</summary>
+    private Task ConfigAsync(HttpContext context)
+    {
+        context.Response.ContentType = "text/plain; charset=utf-8";
+        return context.Response.WriteAsync(_state.CurrentConfig.CanonicalText, context.RequestAborted);
     }
 
     private static Task HealthyAsync(HttpContext context) =>

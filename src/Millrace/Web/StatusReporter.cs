@@ -90,6 +90,23 @@ internal sealed class StatusReporter(GatewayState state)
         return reports;
     }
 
+    public ReloadReport Reload()
+    {
+        var last = state.Reloads.Last;
+        var rules = _pipeline.Engine.Rules;
+        var retiring = new List<RetiringReport>();
+        for (var i = rules.Generation.Rules.Length; i < rules.Terms.Length; i++)
+        {
+            if (!rules.Generation.IsFinished(i))
+            {
+                var rule = rules.Generation.RulesInForce[i];
+                var term = rules.Terms[i];
+                retiring.Add(new RetiringReport(rule.Name, rule.EndOf(term.LastWindow, term.Clock.OffsetMs)));
+            }
+        }
+        return new ReloadReport(last?.AtMs, last?.Problems ?? [], last?.Changes ?? [], retiring);
+    }
+
     private List<RequestCount> Requests()
     {
         var counts = new List<RequestCount>();

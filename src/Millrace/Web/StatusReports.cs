@@ -184,6 +184,18 @@ internal sealed record RouteReport(
     string Name, string Match, int RelabelRules, IReadOnlyList<string>? Rules, bool KeepInput, bool DropInput,
     IReadOnlyList<string> To);
 
+/// <summary>The last reload since the start, in <c>/api/v1/status/reload</c>.</summary>
+/// <param name="AtMs">When; null: there was none.</param>
+/// <param name="Problems">Why it changed nothing.</param>
+/// <param name="Changes">What it changed, a line each.</param>
+/// <param name="Retiring">Rules of configurations before that still answer for their last windows.</param>
+internal sealed record ReloadReport(
+    long? AtMs, IReadOnlyList<string> Problems, IReadOnlyList<string> Changes, IReadOnlyList<RetiringReport> Retiring);
+
+/// <param name="Rule">Its name.</param>
+/// <param name="UntilMs">The end of its last window.</param>
+internal sealed record RetiringReport(string Rule, long UntilMs);
+
 /// <summary>A value that is no number is the text NaN or Infinity.</summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
@@ -192,4 +204,5 @@ internal sealed record RouteReport(
 [JsonSerializable(typeof(IReadOnlyList<RuleReport>))]
 [JsonSerializable(typeof(IReadOnlyList<DestinationReport>))]
 [JsonSerializable(typeof(IReadOnlyList<RouteReport>))]
+[JsonSerializable(typeof(ReloadReport))]
 internal sealed partial class StatusJson : JsonSerializerContext;

@@ -84,6 +84,12 @@ internal static class StatusWarnings
                     + "closed. Counters book them into the next window, other outputs leave them out; a longer "
                     + "allowed_lateness waits for them.");
             }
+            if (rule.OverflowSeries + rule.OverflowSamples > 0)
+            {
+                warnings.Add(
+                    $"Rule \"{rule.Name}\": its bounds are reached; {rule.OverflowGroups} overflow groups take what is "
+                    + "beyond. Find the label that grows, or raise max_series or max_groups.");
+            }
             if (rule.AmbiguousResets > 0)
             {
                 warnings.Add(

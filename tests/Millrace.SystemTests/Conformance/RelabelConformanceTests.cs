@@ -138,7 +138,8 @@ public sealed class RelabelConformanceTests(ITestOutputHelper output)
             {
                 end += text[end] == '\\' ? 2 : 1;
             }
-            labels.Add(new Label(text[at..quote].Trim(), JsonSerializer.Deserialize<string>(text[(quote + 1)..(end + 1)])!));
+            var value = JsonSerializer.Deserialize<string>(text[(quote + 1)..(end + 1)])!;
+            labels.Add(new Label(text[at..quote].Trim(), value));
             at = end + 2;
             quote = at < text.Length ? text.IndexOf("=\"", at, StringComparison.Ordinal) : -1;
         }

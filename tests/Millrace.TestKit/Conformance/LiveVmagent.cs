@@ -70,12 +70,14 @@ internal sealed class LiveVmagent : IAsyncDisposable
     public Task ReloadAsync() => _process.ReloadAsync(_http);
 
     /// <summary>Sends a request of remote write 1.0.</summary>
-    public async Task PushAsync(byte[] body)
+    public Task PushAsync(byte[] body) => PushAsync(_http, _process.WriteUrl, body);
+
+    public static async Task PushAsync(HttpClient http, Uri url, byte[] body)
     {
         using var content = new ByteArrayContent(body);
         content.Headers.ContentType = new MediaTypeHeaderValue("application/x-protobuf");
         content.Headers.ContentEncoding.Add("snappy");
-        using var response = await _http.PostAsync(_process.WriteUrl, content);
+        using var response = await http.PostAsync(url, content);
         response.EnsureSuccessStatusCode();
     }
 

@@ -96,9 +96,18 @@ internal sealed class RandomRelabeling(int seed, RelabelDialect dialect)
         switch (action)
         {
             case "replace":
-                Add(keys, "target_label", _random.Next(12) == 0 ? "dyn_$1" : Name());
+                // vmagent's page cannot show a label whose name is any text.
+                var isNamedByValue = _random.Next(12) == 0;
+                Add(keys, "target_label", isNamedByValue ? "dyn_$1" : Name());
                 Sources(keys, 0);
-                Maybe(keys, "regex", Pick(Regexes));
+                if (isNamedByValue)
+                {
+                    Add(keys, "regex", "[^a-z]*([a-z]*).*");
+                }
+                else
+                {
+                    Maybe(keys, "regex", Pick(Regexes));
+                }
                 Maybe(keys, "replacement", Replacement());
                 Maybe(keys, "separator", Pick(["-", "", ";", "::"]));
                 break;
@@ -127,7 +136,9 @@ internal sealed class RandomRelabeling(int seed, RelabelDialect dialect)
                 Add(keys, "replacement", replacement);
                 break;
             case "labeldrop" or "labelkeep":
-                Add(keys, "regex", Pick(["a", "a|b", "a_.*", "[b-z].*", "job|c"]) + (action == "labelkeep" ? "|__.*" : ""));
+                // A target must keep its address.
+                Add(keys, "regex", Pick(["a", "a|b", "a_.*", "[b-z].*", "job|c"])
+                    + (action == "labelkeep" ? "|__.*" : ""));
                 break;
             case "lowercase" or "uppercase":
                 Sources(keys, 1);
@@ -171,8 +182,9 @@ internal sealed class RandomRelabeling(int seed, RelabelDialect dialect)
                 break;
             case "graphite":
                 Add(keys, "match", Pick(MetricGlobs));
-                keys.Add(("labels", $$"""{__name__: {{Quote(Pick(["$1", "${2}_total", "g_$0", "fixed"]))}}, job: {{Quote(
-                    Pick(["$1", "${3}:80", "$0-$9", "${1}${2}"]))}}}"""));
+                var name = Quote(Pick(["$1", "${2}_total", "g_$0", "fixed"]));
+                var job = Quote(Pick(["$1", "${3}:80", "$0-$9", "${1}${2}"]));
+                keys.Add(("labels", $$"""{__name__: {{name}}, job: {{job}}}"""));
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(action), action, null);

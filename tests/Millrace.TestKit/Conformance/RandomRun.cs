@@ -26,11 +26,18 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
     /// <summary>When samples are pushed, inside of each second.</summary>
     public static readonly long[] PushesMs = [200, 350];
 
+    /// <summary>Those of vmagent 1.145 that are known here.</summary>
     private static readonly string[] Outputs =
     [
-        "avg", "count_samples", "count_series", "increase", "increase_prometheus", "last", "max", "min", "rate_avg",
-        "rate_sum", "sum_samples", "total", "total_prometheus",
+        .. new[]
+        {
+            "avg", "count_samples", "count_series", "increase", "increase_prometheus", "last", "max", "min",
+            "rate_avg", "rate_sum", "sum_samples", "total", "total_prometheus", "stddev", "stdvar",
+            "unique_samples", "histogram_bucket", "quantiles(0, 0.5, 0.99, 1)", "quantiles(0.9)",
+        }.Where(output => Knows($"outputs: ['{output}']")),
     ];
+
+    private static readonly bool KnowsDedup = Knows("dedup_interval: 1s, outputs: [max]");
 
     public string Metric => NameOf(Number);
 
@@ -53,6 +60,8 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
         return text.ToString();
     }
 
+    private static bool Knows(string keys) => GatewayPlayer.Load($"- {{interval: 2s, {keys}}}").Config is not null;
+
     private static string NameOf(int number) => $"m{number}";
 
     private static int HashCodeOf(int seed, int number) => unchecked((seed * 1_000_003) + number);
@@ -69,20 +78,40 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
             _yaml.Append("- ");
             Line($"interval: {(random.Next(5) == 0 ? $"{seconds}000ms" : $"{seconds}s")}");
             Line($"match: {Match()}");
-            var outputs = Outputs.OrderBy(_ => random.Next()).Take(random.Next(1, 6)).ToArray();
-            Line($"outputs: [{string.Join(", ", outputs)}]");
+            var hasDedup = random.Next(6) == 0 && KnowsDedup;
+            Line(hasDedup, $"dedup_interval: {(random.Next(2) == 0 ? 1 : seconds)}s");
+            var outputs = ChooseOutputs(hasDedup);
+            Line($"outputs: [{string.Join(", ", outputs.Select(output => $"'{output}'"))}]");
             var staleMs = StalenessMs(seconds);
-            var firstSeconds = IgnoreFirstSeconds(staleMs, seconds);
+            var firstSeconds = IgnoreFirstSeconds(staleMs, seconds, hasDedup);
             Line(random.Next(4) == 0, "no_align_flush_to_interval: true");
             Line(random.Next(6) == 0, "ignore_old_samples: true");
             Line(random.Next(8) == 0, $"ignore_first_intervals: {random.Next(0, 3)}");
-            Line(outputs.Length == 1 && random.Next(3) == 0, "keep_metric_names: true");
+            Line(
+                outputs.Count == 1 && !outputs[0].Contains(',') && outputs[0] != "histogram_bucket"
+                    && random.Next(3) == 0,
+                "keep_metric_names: true");
             Relabel();
             Grouping();
             // vmagent reads a clock that is up to a second behind, at the start and at each sample.
             var start = (long)Math.Floor(StartMs / 1000.0);
             var quiet = firstSeconds.SelectMany(s => (long[])[start + s - 1, start + s]).ToHashSet();
             return (_yaml.ToString(), quiet);
+        }
+
+        private List<string> ChooseOutputs(bool hasDedup)
+        {
+            var chosen = new List<string>();
+            foreach (var output in Outputs.OrderBy(_ => random.Next()).Take(random.Next(1, 6)))
+            {
+                // One quantiles() in a rule; and which of two series comes last out of the deduplication is random.
+                if (!(hasDedup && output == "last")
+                    && !(output[0] == 'q' && chosen.Exists(other => other[0] == 'q')))
+                {
+                    chosen.Add(output);
+                }
+            }
+            return chosen.Count > 0 ? chosen : ["max"];
         }
 
         private string Match() => random.Next(5) switch
@@ -111,9 +140,16 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
         }
 
         /// <summary>All that the interval may come to, in one version or the other.</summary>
-        private long[] IgnoreFirstSeconds(long? staleMs, int seconds)
+        private long[] IgnoreFirstSeconds(long? staleMs, int seconds, bool hasDedup)
         {
-            long? first = random.Next(4) switch { 0 => 0, 1 => 3_600, 2 => random.Next(1, 8), _ => null };
+            // Deduplicated samples come at full seconds, where it would be a matter of luck.
+            long? first = random.Next(hasDedup ? 2 : 4) switch
+            {
+                0 => 0,
+                1 => 3_600,
+                2 => random.Next(1, 8),
+                _ => null,
+            };
             Line(first is not null, $"ignore_first_sample_interval: {first}s");
             return first is { } written ? [written]
                 : staleMs is { } stale ? [stale / 1000] : [seconds, seconds * 2];
@@ -136,7 +172,8 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
                         + "replacement: 'team-$1'}]");
                     break;
                 case 3:
-                    Line("output_relabel_configs: [{action: drop, source_labels: [__name__], regex: '.*_(max|total)'}]");
+                    Line("output_relabel_configs: [{action: drop, source_labels: [__name__], "
+                        + "regex: '.*_(max|total)'}]");
                     break;
                 default:
                     break;

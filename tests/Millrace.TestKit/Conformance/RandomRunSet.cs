@@ -44,12 +44,6 @@ internal sealed class RandomRunOutput
 /// <summary>Runs that are played at once: on one live vmagent, or in process.</summary>
 internal sealed class RandomRunSet(IReadOnlyList<RandomRun> runs)
 {
-    /// <summary>
-    /// How far values may be apart, as a share of the amounts that were added up to them: 16 units in the last place
-    /// of that sum. vmagent adds in plain floating point, rates in random order.
-    /// </summary>
-    private const double Tolerance = 1.0 / (1L << 48);
-
     public IReadOnlyList<RandomRun> Runs { get; } = runs;
 
     public string RulesYaml { get; } = string.Concat(runs.Select(run => run.RuleYaml));
@@ -92,7 +86,7 @@ internal sealed class RandomRunSet(IReadOnlyList<RandomRun> runs)
             {
                 differences.Add($"{player}: {line} was not to come");
             }
-            else if (!AreSame(value, model))
+            else if (!model.IsSame(value))
             {
                 differences.Add($"{player}: {line} instead of {model.Value:R}");
             }
@@ -126,8 +120,4 @@ internal sealed class RandomRunSet(IReadOnlyList<RandomRun> runs)
 
     private static PlainSample Shifted(RandomRunSample one, long originMs) =>
         one.Sample with { TimestampMs = originMs + one.Sample.TimestampMs };
-
-    private static bool AreSame(double value, ModelValue model) =>
-        value.Equals(model.Value) || value == model.Value
-        || Math.Abs(value - model.Value) <= model.Scale * Tolerance;
 }

@@ -7,14 +7,24 @@ using Millrace.TestKit.Simulation;
 namespace Millrace.TestKit.Conformance;
 
 /// <summary>A value, and the sum of the amounts that were added up to it: what rounding is measured against.</summary>
-internal readonly record struct ModelValue(double Value, double Scale);
+internal readonly record struct ModelValue(double Value, double Scale)
+{
+    /// <summary>
+    /// How far values may be apart, as a share of the scale: 16 units in the last place. vmagent adds in plain floating
+    /// point, rates in random order.
+    /// </summary>
+    public const double Tolerance = 1.0 / (1L << 48);
+
+    public bool IsSame(double other) =>
+        other.Equals(Value) || other == Value || Math.Abs(other - Value) <= Scale * Tolerance;
+}
 
 /// <summary>
 /// vmagent's stream aggregation by arrival time, written down plainly: what it does to one rule's samples. Between
 /// versions, and between vmagent and ours, stand the conditions on the player, and nothing else: that a live vmagent
 /// agrees with the model, and ours does, says that these are all the differences.
 /// </summary>
-internal sealed class VmagentModel
+internal sealed partial class VmagentModel
 {
     private readonly AggregationRuleConfig _config;
     private readonly AggregationRule _rule;
@@ -25,7 +35,10 @@ internal sealed class VmagentModel
     private readonly long _intervalMs;
     private readonly long _stalenessMs;
     private readonly long _countsFirstFromSecond;
-    private long _windowStartMs;
+    private readonly long _firstMs; // the first boundary
+    private readonly long _tickMs;  // the dedup interval, where there is one
+    private readonly Dictionary<UInt128, (RuleSeries Series, PlainSample Sample)> _held = [];
+    private long _lastTickMs;
     private int _ignoredIntervals;
 
     public VmagentModel(AggregationRuleConfig config, long startMs, AggregationCasePlayer player)
@@ -36,12 +49,17 @@ internal sealed class VmagentModel
         var staleness = config.StalenessInterval ?? config.Interval * (Is145 ? 2 : 1);
         _stalenessMs = (long)staleness.TotalMilliseconds;
         _countsFirstFromSecond = startMs / 1000 + (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalSeconds;
-        _windowStartMs = config.NoAlignFlushToInterval ? startMs
+        _firstMs = config.NoAlignFlushToInterval ? startMs
             : (startMs + _intervalMs - 1) / _intervalMs * _intervalMs;
+        _lastTickMs = _firstMs;
+        var dedupMs = (long)(config.DedupInterval ?? TimeSpan.Zero).TotalMilliseconds;
+        _tickMs = dedupMs > 0 ? dedupMs : _intervalMs;
         _ignoredIntervals = config.IgnoreFirstIntervals;
     }
 
     public Dictionary<(long TimestampMs, string Series), ModelValue> Written { get; } = [];
+
+    private bool HasDedup => _config.DedupInterval > TimeSpan.Zero;
 
     private bool Is145 => _player == AggregationCasePlayer.Vmagent145;
 
@@ -56,10 +74,40 @@ internal sealed class VmagentModel
         }
         if (_rule.TryTake(LabelSet.From(labels), _builder, out var taken) != RuleVerdict.Taken
             || double.IsNaN(sample.Value)
-            || (_config.IgnoreOldSamples && sample.TimestampMs < _windowStartMs))
+            || (_config.IgnoreOldSamples && sample.TimestampMs < _lastTickMs))
         {
             return;
         }
+        if (!HasDedup)
+        {
+            Book(taken, sample, arrivalMs);
+        }
+        else if (!_held.TryGetValue(taken.Key, out var held) || held.Sample.TimestampMs < sample.TimestampMs
+            || (held.Sample.TimestampMs == sample.TimestampMs && held.Sample.Value < sample.Value))
+        {
+            _held[taken.Key] = (taken, sample);
+        }
+    }
+
+    public void FlushUntil(long timeMs)
+    {
+        while (_lastTickMs + _tickMs <= timeMs)
+        {
+            _lastTickMs += _tickMs;
+            foreach (var (series, sample) in _held.Values)
+            {
+                Book(series, sample, _lastTickMs);
+            }
+            _held.Clear();
+            if ((_lastTickMs - _firstMs) % _intervalMs == 0)
+            {
+                Flush(_lastTickMs);
+            }
+        }
+    }
+
+    private void Book(RuleSeries taken, PlainSample sample, long arrivalMs)
+    {
         if (!_groups.TryGetValue(taken.GroupKey, out var group))
         {
             _groups[taken.GroupKey] = group = new Group(taken.Group);
@@ -69,15 +117,6 @@ internal sealed class VmagentModel
         group.SeriesInWindow.Add(taken.Key);
         AddToTotals(group, taken.Key, sample, arrivalMs);
         AddToRates(group, taken.Key, sample, arrivalMs);
-    }
-
-    public void FlushUntil(long timeMs)
-    {
-        while (_windowStartMs + _intervalMs <= timeMs)
-        {
-            _windowStartMs += _intervalMs;
-            Flush(_windowStartMs);
-        }
     }
 
     private void AddToTotals(Group group, UInt128 key, PlainSample sample, long arrivalMs)
@@ -147,16 +186,19 @@ internal sealed class VmagentModel
             var rates = FlushRates(group, endMs);
             foreach (var output in _config.Outputs)
             {
-                if (ValueOf(group, output, rates) is { } value && isShown)
+                foreach (var (label, text, value) in ValuesOf(group, output, rates))
                 {
-                    Write(group, output, endMs, value);
+                    if (isShown)
+                    {
+                        Write(group, output, endMs, new Label(label, text), value);
+                    }
                 }
             }
             group.EndWindow();
         }
     }
 
-    private static (double Sum, double Scale, int Series) FlushRates(Group group, long endMs)
+    private (double Sum, double Scale, int Series) FlushRates(Group group, long endMs)
     {
         var (sum, scale, count) = (0.0, 0.0, 0);
         foreach (var (series, rate) in new List<KeyValuePair<UInt128, RateState>>(group.Rates))
@@ -168,7 +210,9 @@ internal sealed class VmagentModel
             else if (rate.TimestampMs > 0)
             {
                 var seconds = (rate.TimestampMs - rate.SinceMs) / 1000.0;
-                if (seconds > 0)
+                // Ours: a series that has shown both infinities has no rate.
+                var hasRate = seconds > 0 && !(_player == AggregationCasePlayer.Ours && double.IsNaN(rate.Increase));
+                if (hasRate)
                 {
                     sum += rate.Increase / seconds;
                     scale += rate.Scale / seconds;
@@ -181,111 +225,6 @@ internal sealed class VmagentModel
             }
         }
         return (sum, scale, count);
-    }
-
-    private ModelValue? ValueOf(Group group, string output, (double Sum, double Scale, int Series) rates)
-    {
-        var isIdle = group.Values.Count == 0;
-        switch (output)
-        {
-            case "total" or "total_prometheus":
-                return Total(group, output);
-            case "increase" or "increase_prometheus" when isIdle:
-                return Is145 ? new ModelValue(0, 0) : null;
-            case "increase":
-                return new ModelValue(group.Increase, group.IncreaseScale);
-            case "increase_prometheus":
-                return new ModelValue(group.IncreasePrometheus, group.IncreaseScale);
-            case "rate_sum" or "rate_avg" when rates.Series == 0:
-                return null;
-            case "rate_sum":
-                return new ModelValue(rates.Sum, rates.Scale);
-            case "rate_avg":
-                return new ModelValue(rates.Sum / rates.Series, rates.Scale);
-            case "sum_samples":
-                return Sum(group);
-            default:
-                return isIdle ? null : OfValues(group, output);
-        }
-    }
-
-    private ModelValue Total(Group group, string output)
-    {
-        const double Largest = 1L << 53;
-        var (before, scale) = group.Totals.GetValueOrDefault(output);
-        var total = new ModelValue(
-            before + (output == "total" ? group.Increase : group.IncreasePrometheus), scale + group.IncreaseScale);
-        // Ours: one sample that is not finite must not spoil the total for good.
-        var isReset = Math.Abs(total.Value) >= Largest
-            || (_player == AggregationCasePlayer.Ours && !double.IsFinite(total.Value));
-        group.Totals[output] = isReset ? default : total;
-        return total;
-    }
-
-    private static ModelValue? OfValues(Group group, string output)
-    {
-        var (bestMs, best) = group.Values[0];
-        foreach (var (timeMs, value) in group.Values)
-        {
-            var isBetter = output switch
-            {
-                "min" => value < best,
-                "max" => value > best,
-                _ => timeMs >= bestMs, // last: of equal ones, the one that came last
-            };
-            (bestMs, best) = isBetter ? (timeMs, value) : (bestMs, best);
-        }
-        return output switch
-        {
-            "min" or "max" or "last" => new ModelValue(best, 0),
-            "count_samples" => new ModelValue(group.Values.Count, 0),
-            "count_series" => new ModelValue(group.SeriesInWindow.Count, 0),
-            "avg" => new ModelValue(
-                Sum(group).Value / group.Values.Count, Sum(group).Scale / group.Values.Count),
-            _ => throw new ArgumentOutOfRangeException(nameof(output), output, "is not in the model"),
-        };
-    }
-
-    private static ModelValue Sum(Group group)
-    {
-        var (sum, scale) = (0.0, 0.0);
-        foreach (var (_, value) in group.Values)
-        {
-            sum += value;
-            scale += Math.Abs(value);
-        }
-        return new ModelValue(sum, scale);
-    }
-
-    private void Write(Group group, string output, long endMs, ModelValue value)
-    {
-        var labels = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var label in group.Labels.Labels)
-        {
-            labels[label.Name] = label.Value;
-        }
-        if (!_config.KeepMetricNames)
-        {
-            labels[LabelSet.MetricName] = labels.GetValueOrDefault(LabelSet.MetricName, "") + ":"
-                + _config.IntervalText + Grouping("_by_", _config.By) + Grouping("_without_", _config.Without)
-                + "_" + output;
-        }
-        var list = new List<Label>();
-        foreach (var (name, text) in labels)
-        {
-            list.Add(new Label(name, text));
-        }
-        if (_outputRelabeling.TryApply(LabelSet.From(list), _builder, out var series))
-        {
-            Written[(endMs, series.ToString())] = value;
-        }
-    }
-
-    private static string Grouping(string word, IReadOnlyList<string> labels)
-    {
-        var named = new SortedSet<string>(labels, StringComparer.Ordinal);
-        named.Remove(LabelSet.MetricName);
-        return named.Count == 0 ? "" : word + string.Join('_', named);
     }
 
     private sealed record LastSample(long TimestampMs, double Value, long DeadlineMs);
@@ -320,6 +259,8 @@ internal sealed class VmagentModel
         public Dictionary<UInt128, RateState> Rates { get; } = [];
 
         public Dictionary<string, ModelValue> Totals { get; } = [];
+
+        public Dictionary<string, int> Buckets { get; } = [];
 
         public double Increase { get; set; }
 

@@ -59,7 +59,8 @@ public sealed record AggregationCaseOutput(
 /// </code>
 /// Where players differ on purpose, <c>differs: REASON</c> says why, and lines are marked with whom they hold for:
 /// <c>=4[1.145]</c> vmagent up to that version, <c>=4[newer]</c> newer ones and ours, <c>=4[vmagent]</c>,
-/// <c>=4[ours]</c>. <c>keep_input: true</c> and <c>drop_input: true</c> are vmagent's flags, keys of a route here.
+/// <c>=4[ours]</c>; <c>only: ours</c> or <c>only: newer</c> where others do not have it. <c>keep_input: true</c> and
+/// <c>drop_input: true</c> are vmagent's flags, keys of a route here.
 /// T0 is a boundary of all intervals. All times are seconds, so that the same file can be played against a real
 /// vmagent: start it before a boundary, push at the times, collect what it writes.
 /// </summary>
@@ -82,6 +83,9 @@ public sealed record AggregationCase(
 
     /// <summary>Why players differ; empty where they do not.</summary>
     public string Differs { get; init; } = "";
+
+    /// <summary>Whose rules these are: what only we have cannot be played by others.</summary>
+    public IReadOnlyList<AggregationCasePlayer> Players { get; init; } = AllPlayers;
 
     public IReadOnlyDictionary<(long EndMs, string Series), double> ExpectedOf(AggregationCasePlayer player)
     {
@@ -131,6 +135,7 @@ public sealed record AggregationCase(
         private readonly List<AggregationCaseOutput> _outputs = [];
         private string _name = "";
         private string _differs = "";
+        private AggregationCasePlayer[] _players = AllPlayers;
         private bool _keepInput;
         private bool _dropInput;
         private long _startMs = -3_000;
@@ -156,6 +161,7 @@ public sealed record AggregationCase(
                 KeepInput = _keepInput,
                 DropInput = _dropInput,
                 Differs = _differs,
+                Players = _players,
             };
         }
 
@@ -179,6 +185,7 @@ public sealed record AggregationCase(
                         case "case": _name = value; break;
                         case "start": _startMs = Milliseconds(value); break;
                         case "differs": _differs = value; break;
+                        case "only": _players = PlayersOf($"[{value}]"); break;
                         case "keep_input": _keepInput = bool.Parse(value); break;
                         case "drop_input": _dropInput = bool.Parse(value); break;
                         case "rules:": break;

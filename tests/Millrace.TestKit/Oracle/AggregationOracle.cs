@@ -231,7 +231,8 @@ public sealed class AggregationOracle(OracleRule rule)
                 {
                     var series = Rule.OutputSeries(members[0].Group, output);
                     result.Add((endMs, series), value + 0.0);
-                    if (isNew && Rule.Config.ZeroInjection && output.StartsWith("total", StringComparison.Ordinal))
+                    if (isNew && endMs > Rule.FirstBookedEndMs && Rule.Config.ZeroInjection
+                        && output.StartsWith("total", StringComparison.Ordinal))
                     {
                         result.Add((endMs - Rule.IntervalMs, series), 0);
                     }

@@ -160,7 +160,7 @@ public sealed class OracleCounter(
             AddStep(sum, last, sample, rule.Config.Resets);
             return;
         }
-        sum.Add(Part(Step(last, sample, rule.Config.Resets), rule.IntervalMs, sample.TimeMs - sinceMs));
+        sum.Add(Part(last, sample, rule.IntervalMs, sample.TimeMs - sinceMs));
     }
 
     /// <summary>
@@ -174,8 +174,7 @@ public sealed class OracleCounter(
         if (Next(endMs) is { } next && next.TimeMs - last.TimeMs <= rule.MemoryMs)
         {
             var sinceMs = Math.Max(last.TimeMs, next.StartMs);
-            var gain = Step(last, next, rule.Config.Resets);
-            share = endMs <= sinceMs ? 0 : Part(gain, endMs - sinceMs, next.TimeMs - sinceMs);
+            share = endMs <= sinceMs ? 0 : Part(last, next, endMs - sinceMs, next.TimeMs - sinceMs);
         }
         return TakeAhead(gained, share);
     }
@@ -207,11 +206,16 @@ public sealed class OracleCounter(
         return next;
     }
 
-    /// <summary>A share of a gain, to the last bit of the gain.</summary>
-    private static double Part(double gain, long ms, long ofMs)
+    /// <summary>A share of a step, to the last bit of what the counter showed.</summary>
+    private double Part(OracleSample last, OracleSample sample, long ms, long ofMs)
     {
-        var bit = Math.BitIncrement(Math.Abs(gain)) - Math.Abs(gain);
-        return Math.Round(gain * ((double)ms / ofMs) / bit) * bit;
+        var gain = Step(last, sample, rule.Config.Resets);
+        var isReset = sample.StartMs > last.TimeMs || sample.Value < last.Value;
+        var largest = Math.Max(isReset ? 0 : Math.Abs(last.Value), Math.Abs(sample.Value));
+        var bit = Math.BitIncrement(largest) - largest;
+        var part = gain * ((double)ms / ofMs);
+        var rounded = Math.Round(part / bit) * bit;
+        return Math.Abs(rounded) <= Math.Abs(gain) ? rounded : part;
     }
 
     private bool CountsFirst(OracleSample sample) =>

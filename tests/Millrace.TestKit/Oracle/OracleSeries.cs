@@ -98,7 +98,7 @@ public sealed class OracleSeries(LabelSet group, string? target)
     }
 }
 
-/// <summary>Samples of a series without a pause: the window of the first, and all with the windows they count in.</summary>
+/// <summary>Samples of a series without a pause: the window of the first, all with those they count in.</summary>
 public sealed class OracleChain(long firstEndMs)
 {
     public long FirstEndMs { get; } = firstEndMs;

@@ -32,6 +32,11 @@ public sealed class ResetWitness
         return Increase(truth.Samples, resets) == Increase(witness.Ends(), resets);
     }
 
+    /// <summary>Whether a sample would disappear between the ends of a stretch, so that no reset shows by it.</summary>
+    public bool Swallows(OracleSample sample) =>
+        _runs.Exists(run => sample.TimeMs > run.First.TimeMs && sample.TimeMs < run.Last.TimeMs
+            && sample.Value >= run.First.Value && sample.Value <= run.Last.Value);
+
     /// <summary>Books a sample as design-reasons.md, 3.1, has it.</summary>
     public void Add(OracleSample sample)
     {

@@ -16,6 +16,9 @@ internal sealed class NaiveEventRule : NaiveRule
 
         /// <summary>The last counted sample of the closed windows.</summary>
         public (long TimeMs, double Value)? Base { get; set; }
+
+        /// <summary>The window in which the samples began that lead to the base without a long pause.</summary>
+        public long FirstWindow { get; set; }
     }
 
     private sealed class GroupWindow
@@ -91,9 +94,10 @@ internal sealed class NaiveEventRule : NaiveRule
                 continue;
             }
             var groups = new Dictionary<string, GroupWindow>();
+            var known = KnownTargets(window);
             foreach (var series in _series.Values)
             {
-                CloseSeries(series, window, groups);
+                CloseSeries(series, window, groups, known);
             }
             if (window >= FirstBookedWindow)
             {
@@ -119,7 +123,32 @@ internal sealed class NaiveEventRule : NaiveRule
         return first;
     }
 
-    private void CloseSeries(Series series, long window, Dictionary<string, GroupWindow> groups)
+    /// <summary>
+    /// By group and instance: when a series of it was seen last that was seen two windows ago or before.
+    /// </summary>
+    private Dictionary<string, long> KnownTargets(long window)
+    {
+        var known = new Dictionary<string, long>();
+        foreach (var series in _series.Values)
+        {
+            if (series.Base is not { } last || series.FirstWindow > window - 2)
+            {
+                continue;
+            }
+            var lastMs = last.TimeMs;
+            foreach (var (timeMs, _) in SamplesOf(series, window))
+            {
+                lastMs = timeMs - lastMs <= _counterMemoryMs ? timeMs : lastMs;
+            }
+            var target = TargetOf(series);
+            known[target] = Math.Max(lastMs, known.GetValueOrDefault(target, lastMs));
+        }
+        return known;
+    }
+
+    private string TargetOf(Series series) => $"{GroupOf(series.Labels).Text} {series.Labels["instance"]}";
+
+    private List<(long TimeMs, double Value)> SamplesOf(Series series, long window)
     {
         var samples = new List<(long TimeMs, double Value)>();
         foreach (var (timeMs, value) in series.Open)
@@ -129,6 +158,13 @@ internal sealed class NaiveEventRule : NaiveRule
                 samples.Add((timeMs, value));
             }
         }
+        return samples;
+    }
+
+    private void CloseSeries(
+        Series series, long window, Dictionary<string, GroupWindow> groups, Dictionary<string, long> knownTargets)
+    {
+        var samples = SamplesOf(series, window);
         if (samples.Count == 0)
         {
             return;
@@ -139,6 +175,7 @@ internal sealed class NaiveEventRule : NaiveRule
         }
         var before = series.Base is { } known && samples[0].TimeMs - known.TimeMs <= _counterMemoryMs
             ? series.Base : null;
+        series.FirstWindow = before is null ? window : series.FirstWindow;
         series.Base = samples[^1];
         if (window < FirstBookedWindow)
         {
@@ -150,7 +187,9 @@ internal sealed class NaiveEventRule : NaiveRule
         {
             groups[group] = state = new GroupWindow();
         }
-        AddIncrease(state, before, samples);
+        var isBirth = knownTargets.TryGetValue(TargetOf(series), out var seenMs)
+            && samples[0].TimeMs - seenMs <= _counterMemoryMs && series.Labels["instance"].Length > 0;
+        AddIncrease(state, before, samples, isBirth);
         state.SeriesCount++;
         foreach (var sample in samples)
         {
@@ -160,7 +199,7 @@ internal sealed class NaiveEventRule : NaiveRule
     }
 
     private void AddIncrease(
-        GroupWindow state, (long TimeMs, double Value)? before, List<(long TimeMs, double Value)> samples)
+        GroupWindow state, (long TimeMs, double Value)? before, List<(long TimeMs, double Value)> samples, bool isBirth)
     {
         var increase = 0.0;
         var last = before;
@@ -172,7 +211,8 @@ internal sealed class NaiveEventRule : NaiveRule
             }
             last = sample;
         }
-        var counts = before is null && Config.FirstSample == FirstSample.Count
+        var counts = before is null
+            && (Config.FirstSample == FirstSample.Count || (Config.FirstSample == FirstSample.Auto && isBirth))
             && samples[0].TimeMs >= StartMs + (long)(Config.IgnoreFirstSampleInterval
                 ?? Config.StalenessInterval ?? Config.Interval).TotalMilliseconds;
         state.IncreasePrometheus.Add(increase);

@@ -61,6 +61,7 @@ internal sealed class NaiveReplay
     private readonly IReadOnlyDictionary<string, NaiveConfig> _configs;
     private readonly Dictionary<UInt128, NaiveRule> _rules = [];
     private readonly List<(UInt128 Key, NaiveConfig Source)> _retiring = []; // the last ones first
+    private readonly Dictionary<UInt128, UInt128> _waitsFor = []; // by rule: which one answers until it begins
     private readonly HashSet<string> _bodies = [];
     private NaiveConfig? _config;
 
@@ -110,76 +111,111 @@ internal sealed class NaiveReplay
     }
 
     /// <summary>
-    /// Equal rules go on. A new version begins where the one of the same name ends; the old one answers until then,
-    /// and sees series as its own configuration did. One that comes back before it has finished goes on.
+    /// Equal rules go on. A new version begins where the one that answers ends; the old one answers until then, and
+    /// sees series as its own configuration did. One that is replaced before it has begun never was. One that comes
+    /// back before it has finished goes on.
     /// </summary>
     private void Configure(NaiveConfig config, long arrivalMs)
     {
         var before = _config;
         _config = config;
-        var stays = config.Rules.Select(rule => rule.Key).ToHashSet();
-        var predecessors = Predecessors(before, config);
-        var successors = new Dictionary<UInt128, long>();
-        foreach (var (key, rule, _) in config.Rules)
+        var old = (before?.Rules ?? []).Select(rule => rule.Key).ToList();
+        var keys = config.Rules.Select(rule => rule.Key).ToHashSet();
+        var gone = old.Where(key => !keys.Contains(key)).ToList();
+        var (replaced, leaving) = Predecessors(before, config, arrivalMs);
+        var answering = old.ToDictionary(key => key, key => _rules[key].AnswersAt(arrivalMs) ? key
+            : _waitsFor.TryGetValue(key, out var other) && _retiring.Any(rule => rule.Key == other)
+                && _rules[other].AnswersAt(arrivalMs) ? other : default);
+        var endings = new Dictionary<UInt128, long>(); // what ends, and when at the latest
+        foreach (var key in gone.Where(key => answering[key] != default && !keys.Contains(answering[key])))
         {
-            if (before is not null && before.Rules.Any(old => old.Key == key))
+            var rule = _rules[answering[key]];
+            endings[answering[key]] = Math.Min(rule.AnswersUntilMs, rule.BoundaryFromMs(arrivalMs));
+        }
+        foreach (var key in gone.Where(key => answering[key] != key))
+        {
+            _rules[key].Forget();
+        }
+        foreach (var (key, rule, _) in config.Rules.Where(rule => !old.Contains(rule.Key)))
+        {
+            _waitsFor.Remove(key);
+            long? fromMs = null;
+            if (replaced.TryGetValue(key, out var oldKey) && answering[oldKey] is var current && current != default
+                && (current == key || !keys.Contains(current)))
             {
-                continue;
+                fromMs = current == key ? arrivalMs : _rules[current].BoundaryFromMs(arrivalMs);
+                _waitsFor[key] = current;
             }
-            long? handoverMs = predecessors.TryGetValue(key, out var oldKey)
-                ? _rules[oldKey].BoundaryMs(arrivalMs) : null;
-            if (_retiring.RemoveAll(retiring => retiring.Key == key) > 0)
+            else if (leaving.TryGetValue(key, out oldKey))
             {
-                _rules[key].Resume(_rules[key].BoundaryFromMs(handoverMs ?? arrivalMs));
+                fromMs = Math.Max(arrivalMs, _rules[oldKey].AnswersUntilMs);
+                _waitsFor[key] = oldKey;
+                current = default;
             }
             else
             {
-                _rules[key] = NaiveRule.Create(rule, arrivalMs, handoverMs);
+                current = default;
+                fromMs = _retiring.Any(old => old.Key != key && _rules[old.Key].Config.Name == rule.Name)
+                    ? arrivalMs : null;
             }
-            if (handoverMs is { } fromMs)
+            if (_retiring.RemoveAll(retiring => retiring.Key == key) > 0)
             {
-                successors[oldKey] = _rules[key].BoundaryFromMs(fromMs);
+                _rules[key].Resume(current == key ? 0 : _rules[key].BoundaryFromMs(fromMs ?? arrivalMs));
+            }
+            else
+            {
+                _rules[key] = NaiveRule.Create(rule, arrivalMs, fromMs);
+            }
+            if (current != default && current != key)
+            {
+                endings[current] = _rules[key].BoundaryFromMs(fromMs!.Value);
             }
         }
-        var gone = new List<(UInt128, NaiveConfig)>();
-        foreach (var (key, _, _) in before?.Rules ?? [])
+        foreach (var (key, untilMs) in endings)
         {
-            if (!stays.Contains(key))
-            {
-                _rules[key].Retire(arrivalMs, successors.TryGetValue(key, out var beginsMs) ? beginsMs : null);
-                gone.Add((key, before!));
-            }
+            _rules[key].AnswerUntil(untilMs);
         }
-        _retiring.InsertRange(0, gone);
+        _retiring.InsertRange(0, gone.Select(key => (key, before!)));
         LetGo();
     }
 
     /// <summary>
-    /// By new key: the rule of the same name that is gone, or else of the same selectors; of the configuration before,
-    /// or else of those that still answer for their last windows.
+    /// By new key, the rule of the same name that is gone, or else of the same selectors: among those of the
+    /// configuration before, and for what is left among those that were removed and still answer.
     /// </summary>
-    private Dictionary<UInt128, UInt128> Predecessors(NaiveConfig? before, NaiveConfig after)
+    private (Dictionary<UInt128, UInt128> Replaced, Dictionary<UInt128, UInt128> Leaving) Predecessors(
+        NaiveConfig? before, NaiveConfig after, long arrivalMs)
+    {
+        var active = (before?.Rules ?? []).Select(rule => (rule.Key, rule.Config)).ToList();
+        var replaced = Pair(active, [.. after.Rules.Where(rule => active.All(old => old.Key != rule.Key))
+            .Select(rule => (rule.Key, rule.Config))], after);
+        var awaited = active.Where(rule => !_rules[rule.Key].AnswersAt(arrivalMs) && _waitsFor.ContainsKey(rule.Key))
+            .Select(rule => _waitsFor[rule.Key]).ToHashSet();
+        var leaving = _retiring.Where(rule => !awaited.Contains(rule.Key))
+            .OrderByDescending(rule => _rules[rule.Key].AnswersUntilMs)
+            .Select(rule => (rule.Key, _rules[rule.Key].Config)).ToList();
+        return (replaced, Pair(leaving, [.. after.Rules
+            .Where(rule => active.All(old => old.Key != rule.Key) && !replaced.ContainsKey(rule.Key))
+            .Select(rule => (rule.Key, rule.Config))], after));
+    }
+
+    private static Dictionary<UInt128, UInt128> Pair(
+        List<(UInt128 Key, AggregationRuleConfig Config)> candidates,
+        List<(UInt128 Key, AggregationRuleConfig Config)> rules, NaiveConfig after)
     {
         var found = new Dictionary<UInt128, UInt128>();
         Func<AggregationRuleConfig, string>[] traits =
             [static rule => rule.Name, static rule => string.Join(' ', rule.Match ?? [])];
-        var active = (before?.Rules ?? []).Select(rule => (rule.Key, rule.Config)).ToList();
-        var leaving = _retiring.OrderByDescending(rule => _rules[rule.Key].AnswersUntilMs)
-            .Select(rule => (rule.Key, _rules[rule.Key].Config)).ToList();
-        foreach (var candidates in new[] { active, leaving })
+        foreach (var trait in traits)
         {
-            foreach (var trait in traits)
+            foreach (var (key, rule) in rules)
             {
-                foreach (var (key, rule, _) in after.Rules)
+                foreach (var (oldKey, old) in candidates)
                 {
-                    var isKnown = active.Any(old => old.Key == key);
-                    foreach (var (oldKey, old) in candidates)
+                    if (!found.ContainsKey(key) && !found.ContainsValue(oldKey) && trait(old) == trait(rule)
+                        && after.Rules.All(other => other.Key != oldKey))
                     {
-                        if (!isKnown && !found.ContainsKey(key) && !found.ContainsValue(oldKey)
-                            && trait(old) == trait(rule) && after.Rules.All(other => other.Key != oldKey))
-                        {
-                            found[key] = oldKey;
-                        }
+                        found[key] = oldKey;
                     }
                 }
             }

@@ -15,6 +15,8 @@ internal abstract class NaiveRule
     {
         public long LastMs { get; set; }
 
+        public bool IsNew { get; set; } = true;
+
         public Dictionary<string, ExactSum> Totals { get; } = [];
     }
 
@@ -71,32 +73,35 @@ internal abstract class NaiveRule
 
     public long AnswersUntilMs => Answers[^1].ToMs;
 
-    /// <summary>Where it hands over: at the end of the window under way, and not before it answers.</summary>
-    public long BoundaryMs(long timeMs)
-    {
-        var (fromMs, toMs) = Answers[^1];
-        return toMs < long.MaxValue ? Math.Max(timeMs, toMs) : Math.Max(EndOf(WindowOf(timeMs)), fromMs);
-    }
+    /// <summary>The window under way at a time is one for which the rule answers.</summary>
+    public bool AnswersAt(long timeMs) => IsAnswered(WindowOf(timeMs));
 
     /// <summary>The rule's first boundary at or after a time.</summary>
     public long BoundaryFromMs(long timeMs) => EndOf(WindowOf(timeMs));
 
     /// <summary>The rule is in the configuration again, and answers from a time on.</summary>
-    public void Resume(long fromMs) => Answers.Add((fromMs, long.MaxValue));
-
-    /// <summary>The rule is no longer in the configuration, and another version begins at a time.</summary>
-    public void Retire(long arrivalMs, long? successorMs)
+    public void Resume(long fromMs)
     {
-        var untilMs = EndOf(WindowOf(arrivalMs));
-        while (successorMs is { } beginsMs && untilMs + IntervalMs <= beginsMs)
+        if (Answers[^1].ToMs >= fromMs)
         {
-            untilMs += IntervalMs;
+            Answers[^1] = (Answers[^1].FromMs, long.MaxValue);
         }
-        for (var i = 0; i < Answers.Count; i++)
+        else
         {
-            Answers[i] = (Answers[i].FromMs, Math.Min(Answers[i].ToMs, untilMs));
+            Answers.Add((fromMs, long.MaxValue));
         }
-        Answers.RemoveAll(answer => answer.FromMs >= answer.ToMs);
+    }
+
+    /// <summary>What it was to answer for in future is off.</summary>
+    public void Forget() => Answers.RemoveAt(Answers.Count - 1);
+
+    /// <summary>It answers up to its last boundary at or before a time, be that sooner or later than planned.</summary>
+    public void AnswerUntil(long timeMs)
+    {
+        var untilMs = BoundaryFromMs(timeMs);
+        untilMs -= untilMs > timeMs ? IntervalMs : 0;
+        Answers.RemoveAll(answer => answer.FromMs >= untilMs);
+        Answers[^1] = (Answers[^1].FromMs, untilMs);
     }
 
     /// <summary>It is not in the configuration, and every window that it answers for is closed.</summary>
@@ -169,9 +174,16 @@ internal abstract class NaiveRule
                 if (shown is { } result && IsAnswered(window)
                     && window >= FirstBookedWindow + Config.IgnoreFirstIntervals)
                 {
-                    outputs.Add(new ExpectedOutput(OutputSeries(_groupLabels[text], output), endMs, result));
+                    var series = OutputSeries(_groupLabels[text], output);
+                    outputs.Add(new ExpectedOutput(series, endMs, result));
+                    if (group.IsNew && window > FirstBookedWindow && Config.ZeroInjection
+                        && output.StartsWith("total", StringComparison.Ordinal))
+                    {
+                        outputs.Add(new ExpectedOutput(series, endMs - IntervalMs, 0));
+                    }
                 }
             }
+            group.IsNew = false;
         }
     }
 

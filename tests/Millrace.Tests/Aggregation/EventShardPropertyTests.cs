@@ -34,13 +34,17 @@ public sealed class EventShardPropertyTests
             new() { Disorder = 1.2, HasStarts = true, HasFractions = true, HasRepeats = true, Rule = Spread },
         ["gaps spread, resets as in VictoriaMetrics, conflicts"] = new()
         {
-            Disorder = 1, HasRepeats = true, HasConflicts = true,
+            Disorder = 1,
+            HasRepeats = true,
+            HasConflicts = true,
             Rule = r => Spread(r) with { Resets = ResetPolicy.VictoriaMetrics },
         },
         ["gaps capped"] = new() { Disorder = 1, HasStarts = true, Rule = Cap },
         ["gaps capped, fractions, resets as in VictoriaMetrics"] = new()
         {
-            Disorder = 1, HasFractions = true, Rule = r => Cap(r) with { Resets = ResetPolicy.VictoriaMetrics },
+            Disorder = 1,
+            HasFractions = true,
+            Rule = r => Cap(r) with { Resets = ResetPolicy.VictoriaMetrics },
         },
         ["late samples carried"] = new() { Disorder = 3, Rule = Carry },
         ["late samples carried, repeats, start timestamps, targets"] =
@@ -54,7 +58,9 @@ public sealed class EventShardPropertyTests
             new() { Disorder = 3, HasRepeats = true, HasStarts = true, Rule = r => Carry(Remember(r)) },
         ["remembered samples, gaps spread, resets as in VictoriaMetrics"] = new()
         {
-            Disorder = 1, HasRepeats = true, HasTargets = true,
+            Disorder = 1,
+            HasRepeats = true,
+            HasTargets = true,
             Rule = r => Remember(Spread(r)) with { Resets = ResetPolicy.VictoriaMetrics },
         },
         ["zeros injected"] = new() { Disorder = 1, HasTargets = true, Rule = r => r with { ZeroInjection = true } },

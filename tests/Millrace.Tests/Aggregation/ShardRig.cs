@@ -21,11 +21,14 @@ internal sealed class ShardRig
     private readonly long _originMs;
 
     /// <param name="originMs">Added to all times on the way in, so that a test may count from 0.</param>
-    public ShardRig(AggregationRuleConfig config, long startMs, long originMs = 0)
+    /// <param name="handoverMs">Up to when an older version of the rule answers; null: there is none.</param>
+    public ShardRig(AggregationRuleConfig config, long startMs, long originMs = 0, long? handoverMs = null)
     {
         _originMs = originMs;
         var rule = new AggregationRule(config, 0);
-        var clock = RuleClock.StartAt(rule, originMs + startMs);
+        var clock = handoverMs is { } fromMs
+            ? RuleClock.Succeed(rule, originMs + startMs, originMs + fromMs)
+            : RuleClock.StartAt(rule, originMs + startMs);
         Shard = RuleShard.Create(rule, clock, clock.ClosedAtStart(rule));
     }
 

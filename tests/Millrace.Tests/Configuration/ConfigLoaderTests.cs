@@ -137,7 +137,7 @@ public class ConfigLoaderTests
         { "aggregation: {rule_files: [missing.yml]}", 1, "aggregation.rule_files", "/etc/millrace/missing.yml" },
         { "aggregation: {rule_files: ['http://h/r.yml']}", 1, "aggregation.rule_files", "URL" },
         { "aggregation: {rule_files: ['*/r.yml']}", 1, "aggregation.rule_files", "wildcard" },
-        { "aggregation:\n  rules:\n  - interval: 1m\n    outputs: [total]\n    late: carry", 5,
+        { "aggregation:\n  rules:\n  - interval: 1m\n    outputs: [total]\n    late: correct", 5,
             "aggregation.rules[0].late", "not available" },
         { "aggregation:\n  rules:\n  - {interval: 1s, outputs: [max], allowed_lateness: 1h}", 3,
             "aggregation.rules[0].allowed_lateness", "3602 windows" },

@@ -59,6 +59,13 @@ internal static class FullConfig
             allowed_lateness: 1m30s
             first_sample: count
             partial_windows: emit
+            gap: spread
+            resets: victoriametrics
+            late: carry
+            dedup: exact
+            zero_injection: true
+            max_series: 100000
+            max_groups: 2000
           - name: peaks
             interval: 10s
             no_align_flush_to_interval: true

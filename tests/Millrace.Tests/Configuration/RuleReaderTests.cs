@@ -114,7 +114,17 @@ public class RuleReaderTests
         { Minimal + "\n  allowed_lateness: soon", "[0].allowed_lateness", "neither auto nor a duration" },
         { Minimal + "\n  first_sample: one", "[0].first_sample", "auto, count, zero" },
         { Minimal + "\n  partial_windows: keep", "[0].partial_windows", "skip, emit" },
-        { Minimal + "\n  gap: spread", "[0].gap", "not available" },
+        { Minimal + "\n  gap: interpolate", "[0].gap", "attribute, spread, cap" },
+        { Minimal + "\n  resets: vm", "[0].resets", "prometheus, victoriametrics" },
+        { Minimal + "\n  late: never", "[0].late", "drop, carry" },
+        { Minimal + "\n  late: correct", "[0].late", "not available" },
+        { Minimal + "\n  dedup: all", "[0].dedup", "ends, exact" },
+        { Minimal + "\n  max_groups: -1", "[0].max_groups", "out of range" },
+        { Minimal + "\n  time: arrival\n  gap: spread", "[0].gap", "event time" },
+        { Minimal + "\n  time: arrival\n  resets: victoriametrics", "[0].resets", "event time" },
+        { Minimal + "\n  time: arrival\n  late: carry", "[0].late", "event time" },
+        { Minimal + "\n  time: arrival\n  dedup: exact", "[0].dedup", "event time" },
+        { Minimal + "\n  time: arrival\n  max_series: 5", "[0].max_series", "event time" },
     };
 
     [Theory]

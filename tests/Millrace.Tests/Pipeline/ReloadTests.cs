@@ -22,6 +22,7 @@ public sealed class ReloadTests
     private readonly SimulationClock _time = new();
     private readonly SortedDictionary<(long Second, string Series), double> _points = [];
     private readonly long _startMs;
+    private readonly List<PlainSeries> _sent = [SeriesOf("a")];
     private FaultyDisk _disk = new(1);
     private RunningPipeline _pipeline = null!;
     private int _starts;
@@ -158,6 +159,24 @@ public sealed class ReloadTests
         _pipeline.Engine.Generation.Retiring.ShouldBeEmpty();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_removed_rule_counts_a_birth_on_a_known_target_in_its_last_window(bool comesBack)
+    {
+        var rule = Increase.Replace("outputs", "without: [pod], outputs", StringComparison.Ordinal);
+        Start(rule);
+        RunTo(22);
+        Reload();
+        RunTo(24);
+        _sent.Add(SeriesOf("b"));
+        RunTo(25);
+        Reload(comesBack ? [rule] : []);
+        RunTo(35);
+        // Of a 10, and all 30 of b: its first sample, at 25, shows 25 that are new.
+        Points("increase").ShouldBe("20: 10, 30: 40");
+    }
+
     [Fact]
     public void A_retired_rule_is_let_go_with_its_series()
     {
@@ -221,10 +240,10 @@ public sealed class ReloadTests
         while (_time.ElapsedMs < second * 1_000)
         {
             _time.Advance(1_000);
-            var series = PlainSeries.Of((PlainSeries.MetricName, "requests_total"), ("pod", "a"));
-            var sample = new PlainSample(series, _time.TrueMs, _time.ElapsedMs / 1_000);
+            var samples = _sent.ConvertAll(
+                series => new PlainSample(series, _time.TrueMs, _time.ElapsedMs / 1_000));
             _pipeline.Ingest.Push(
-                PlainRemoteWrite.Encode([sample]),
+                PlainRemoteWrite.Encode(samples),
                 new BodyEncoding(BodyProtocol.RemoteWriteV1, BodyCompression.Snappy), out _)
                 .Status.ShouldBe(PushStatus.Accepted);
             _pipeline.Tick();
@@ -239,6 +258,9 @@ public sealed class ReloadTests
             }
         }
     }
+
+    private static PlainSeries SeriesOf(string pod) =>
+        PlainSeries.Of((PlainSeries.MetricName, "requests_total"), ("instance", "i"), ("pod", pod));
 
     /// <summary>Of the output so named, as "second: value, …".</summary>
     private string Points(string output) => string.Join(", ", _points
