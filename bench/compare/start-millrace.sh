@@ -8,6 +8,7 @@
 #   fwd          forward everything
 #   relabel      forward through ten relabel rules
 #   total, all5  aggregate by arrival time, as vmagent does by default; *_win: by the samples' own time
+#   dedup        forward one sample per series and interval
 #
 # INTERVAL [10s]  aggregation interval    MILLRACE [artifacts/millrace/millrace]  the executable
 set -euo pipefail
@@ -66,6 +67,7 @@ Y
         total_win) aggregation total event ;;
         all5) aggregation "$five" arrival ;;
         all5_win) aggregation "$five" event ;;
+        dedup) echo "aggregation: {dedup_interval: ${INTERVAL:-10s}}" ;;
         *) echo "start-millrace: unknown scenario \"$scenario\"" >&2; exit 2 ;;
     esac
 } >"$work/millrace.yml"

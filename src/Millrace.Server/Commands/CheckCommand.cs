@@ -99,6 +99,19 @@ internal static class CheckCommand
         {
             WriteRule(i, rules[i], output);
         }
+        if (config.Aggregation.DedupInterval is { Ticks: > 0 } dedup)
+        {
+            output.WriteLine($"forwarded samples: one per series and {ConfigQuantity.FormatDuration(dedup)} "
+                + "(aggregation.dedup_interval)");
+        }
+        foreach (var destination in config.Destinations)
+        {
+            if (destination.DedupInterval > TimeSpan.Zero)
+            {
+                output.WriteLine($"destination \"{destination.Name}\": one forwarded sample per series and "
+                    + ConfigQuantity.FormatDuration(destination.DedupInterval));
+            }
+        }
     }
 
     private static void WriteRule(int index, AggregationRuleConfig rule, TextWriter output)
@@ -112,6 +125,10 @@ internal static class CheckCommand
             output.WriteLine($"  writes:   {NameIn(rule)}{OutputNaming.Suffix(rule, OutputKind.Find(function)!)}");
         }
         output.WriteLine($"  interval: {rule.IntervalText}, {Time(rule)}");
+        if (rule.DedupInterval is { } dedup)
+        {
+            output.WriteLine($"  dedup:    one sample per series and {ConfigQuantity.FormatDuration(dedup)}");
+        }
     }
 
     private static string Time(AggregationRuleConfig rule) => rule switch

@@ -82,9 +82,46 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         output.WriteLine($"  raw samples: {(isForwarded ? "forwarded" : "dropped")}, because {reason}");
         if (isForwarded)
         {
-            Deliver("    ", labels, destinations);
+            ExplainForwarding(labels, destinations);
         }
     }
+
+    /// <summary>Deduplication of a destination with an interval of its own comes behind its relabeling.</summary>
+    private void ExplainForwarding(LabelSet series, List<DestinationConfig> destinations)
+    {
+        var section = config.Aggregation;
+        if (section.DedupInterval > TimeSpan.Zero)
+        {
+            series = ExplainDedup("    ", "aggregation", section.DedupInterval, section.DropInputLabels, series);
+        }
+        if (destinations.Count == 0)
+        {
+            Deliver("    ", series, destinations);
+        }
+        foreach (var destination in destinations)
+        {
+            var relabeled = Deliver("    ", series, [destination]);
+            if (relabeled is not null && destination.DedupInterval > TimeSpan.Zero)
+            {
+                ExplainDedup("      ", $"destination \"{destination.Name}\"", destination.DedupInterval,
+                    destination.DropInputLabels, relabeled);
+            }
+        }
+    }
+
+    private LabelSet ExplainDedup(
+        string indent, string where, TimeSpan interval, IReadOnlyList<string> dropped, LabelSet series)
+    {
+        var kept = WithoutLabels(series, dropped);
+        output.WriteLine($"{indent}{where} dedup_interval {ConfigQuantity.FormatDuration(interval)}: one sample for "
+            + $"each of {kept}");
+        return kept;
+    }
+
+    private static LabelSet WithoutLabels(LabelSet series, IReadOnlyList<string> dropped) =>
+        dropped.Count == 0
+            ? series
+            : LabelSet.From(series.Labels.ToArray().Where(label => !dropped.Contains(label.Name)));
 
     /// <summary>
     /// Whether the rule's selector matches; what its relabeling drops counts as matched, as in vmagent.
@@ -100,9 +137,7 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             return false;
         }
         output.WriteLine($"  {name}: {matching ?? "everything"} matches");
-        var input = rule.DropInputLabels.Count == 0
-            ? series
-            : LabelSet.From(series.Labels.ToArray().Where(label => !rule.DropInputLabels.Contains(label.Name)));
+        var input = WithoutLabels(series, rule.DropInputLabels);
         if (!input.Equals(series))
         {
             output.WriteLine($"    drop_input_labels: {input}");
@@ -111,6 +146,11 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             is not { } relabeled)
         {
             return true;
+        }
+        if (rule.DedupInterval is { } dedup)
+        {
+            output.WriteLine($"    dedup_interval {ConfigQuantity.FormatDuration(dedup)}: one sample for each of "
+                + $"{relabeled}");
         }
         var group = OutputNaming.Group(rule, relabeled);
         output.WriteLine($"    group {group}");
@@ -132,21 +172,24 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         return true;
     }
 
-    private void Deliver(string indent, LabelSet series, List<DestinationConfig> destinations)
+    /// <returns>As the last destination gets it; null when that drops it.</returns>
+    private LabelSet? Deliver(string indent, LabelSet series, List<DestinationConfig> destinations)
     {
+        LabelSet? last = null;
         if (destinations.Count == 0)
         {
             output.WriteLine($"{indent}dropped: the route names no destination");
         }
         foreach (var destination in destinations)
         {
-            var relabeled = Relabel(indent, $"destination \"{destination.Name}\" relabel_configs",
+            last = Relabel(indent, $"destination \"{destination.Name}\" relabel_configs",
                 destination.RelabelConfigs, RelabelDialect.Prometheus, series);
-            if (relabeled is not null)
+            if (last is not null)
             {
-                output.WriteLine($"{indent}to destination \"{destination.Name}\" as {relabeled}");
+                output.WriteLine($"{indent}to destination \"{destination.Name}\" as {last}");
             }
         }
+        return last;
     }
 
     /// <summary>Shows each step; null when the series is dropped.</summary>

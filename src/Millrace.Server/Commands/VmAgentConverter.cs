@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Linq;
 using System.Text;
 using Millrace.Configuration;
 using Millrace.Model;
@@ -20,6 +21,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
     private readonly YamlLines _lines = new();
     private readonly List<string> _notes = [];
     private readonly VmAgentRules _rules = new();
+    private string? _dedup;
+    private IReadOnlyList<string> _droppedLabels = [];
 
     public Conversion Convert(IReadOnlyList<string> words)
     {
@@ -38,10 +41,12 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
         ruleFiles.AddRange(_flags.All(Global + "config"));
         var urls = _flags.All("remoteWrite.url");
+        _dedup = Duration(_flags.One(Global + "dedupInterval"));
+        _droppedLabels = _flags.All(Global + "dropInputLabels");
+        // The section says for all rules how long dedup intervals are and which labels go.
         var level = new VmAgentLevel(
-            _flags.One(Global + "dedupInterval"), _flags.Flag(Global + "ignoreOldSamples"),
-            _flags.One(Global + "ignoreFirstIntervals"), _flags.All(Global + "dropInputLabels"),
-            _flags.One(Global + "enableWindows"));
+            DedupInterval: null, _flags.Flag(Global + "ignoreOldSamples"), _flags.One(Global + "ignoreFirstIntervals"),
+            DropInputLabels: null, _flags.One(Global + "enableWindows"));
         var isPerUrl = _flags.All(PerUrl + "config").Count > 0;
         var globalNames = AddRules(ruleFiles, level, isPerUrl ? "global" : null);
 
@@ -77,14 +82,7 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
             body.Add(2, "path", path);
         }
         body.AddList(0, "relabel_configs", ReadRelabeling(_flags.One("remoteWrite.relabelConfig")));
-        if (_rules.HasRules)
-        {
-            body.Add(0, "# Windows go by the samples' own time (vmagent's enable_windows). vmagent's default is the");
-            body.Add(0, "# time of arrival: write \"time: arrival\" into a rule to keep that.");
-            body.Add(0, "aggregation:");
-            body.Add(2, "rules:");
-            body.Add(0, _rules.ToString().TrimEnd('\n'));
-        }
+        WriteAggregation(body);
         body.Add(0, $"route_mode: {(isPerUrl ? "all" : "first")}");
         body.Add(0, "routes:");
         body.Add(0, routes.ToString().TrimEnd('\n'));
@@ -96,6 +94,35 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
         WriteNotes();
         _lines.Add(0, body.ToString().TrimEnd('\n'));
+    }
+
+    private void WriteAggregation(YamlLines body)
+    {
+        if (!_rules.HasRules && _dedup is null)
+        {
+            return;
+        }
+        if (_rules.HasRules)
+        {
+            body.Add(0, "# Windows go by the samples' own time (vmagent's enable_windows). vmagent's default is the");
+            body.Add(0, "# time of arrival: write \"time: arrival\" into a rule to keep that.");
+        }
+        body.Add(0, "aggregation:");
+        body.Add(2, "dedup_interval", _dedup);
+        WriteDroppedLabels(body, _droppedLabels);
+        if (_rules.HasRules)
+        {
+            body.Add(2, "rules:");
+            body.Add(0, _rules.ToString().TrimEnd('\n'));
+        }
+    }
+
+    private static void WriteDroppedLabels(YamlLines lines, IReadOnlyList<string> labels)
+    {
+        if (labels.Count > 0)
+        {
+            lines.Add(2, $"drop_input_labels: [{string.Join(", ", labels.Select(YamlText.Quote))}]");
+        }
     }
 
     /// <summary>Comes last, when it is known which flags were used.</summary>
@@ -155,9 +182,9 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         {
             var file = _flags.At(PerUrl + "config", index);
             var level = new VmAgentLevel(
-                _flags.At(PerUrl + "dedupInterval", index), _flags.FlagAt(PerUrl + "ignoreOldSamples", index),
-                _flags.At(PerUrl + "ignoreFirstIntervals", index),
-                _flags.At(PerUrl + "dropInputLabels", index)?.Split("^^") ?? [],
+                _flags.At(PerUrl + "dedupInterval", index) ?? (_dedup is null ? null : "0s"),
+                _flags.FlagAt(PerUrl + "ignoreOldSamples", index), _flags.At(PerUrl + "ignoreFirstIntervals", index),
+                DroppedLabelsAt(index) ?? (_droppedLabels.Count == 0 ? null : []),
                 _flags.At(PerUrl + "enableWindows", index));
             var names = file is null ? [] : AddRules([file], level, name);
             hasRules = names.Count > 0;
@@ -166,6 +193,26 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
         WriteDestination(destinations, name, index < urls.Count ? urls[index] : null, index,
             hasRules ? [] : relabeling);
+    }
+
+    private string[]? DroppedLabelsAt(int index) => _flags.At(PerUrl + "dropInputLabels", index)?.Split("^^");
+
+    /// <summary>What comes through a URL's deduplicator comes through the global one before.</summary>
+    private void WriteDedup(YamlLines lines, int index)
+    {
+        if (_flags.At(PerUrl + "dedupInterval", index) is not { } written
+            || !ConfigQuantity.TryParseGoDuration(written, out var dedup) || dedup <= TimeSpan.Zero)
+        {
+            return;
+        }
+        if (_dedup is not null && ConfigQuantity.TryParsePrometheusDuration(_dedup, out var global)
+            && global > TimeSpan.Zero && dedup.Ticks % global.Ticks != 0)
+        {
+            _notes.Add($"-{PerUrl}dedupInterval={written} is left out: it is not a multiple of -{Global}dedupInterval");
+            return;
+        }
+        lines.Add(2, "dedup_interval", ConfigQuantity.FormatDuration(dedup));
+        WriteDroppedLabels(lines, DroppedLabelsAt(index) ?? []);
     }
 
     private static void WriteRoute(YamlLines lines, string name, List<string>? rules, bool keepsInput, bool dropsInput,
@@ -212,6 +259,7 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         lines.Add(4, "retry_min_interval", Duration(_flags.At("remoteWrite.retryMinInterval", index)));
         lines.Add(4, "retry_max_interval", Duration(_flags.At("remoteWrite.retryMaxInterval", index)));
         lines.AddList(2, "relabel_configs", [.. relabeling, .. AddedLabels()]);
+        WriteDedup(lines, index);
         if (PositiveOrNull(_flags.At("remoteWrite.maxDiskUsagePerURL", index)) is { } size)
         {
             lines.Add(2, $"queue: {{max_bytes: {size}}}");

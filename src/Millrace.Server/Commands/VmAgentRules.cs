@@ -4,9 +4,9 @@ using Millrace.Configuration;
 
 namespace Millrace.Server.Commands;
 
-/// <summary>Flags that stand for keys in the rules of their level.</summary>
+/// <summary>Flags that stand for keys in the rules of their level; null: the rules write nothing.</summary>
 internal sealed record VmAgentLevel(
-    string? DedupInterval, bool IgnoreOldSamples, string? IgnoreFirstIntervals, IReadOnlyList<string> DropInputLabels,
+    string? DedupInterval, bool IgnoreOldSamples, string? IgnoreFirstIntervals, IReadOnlyList<string>? DropInputLabels,
     string? EnableWindows);
 
 /// <summary>Writes vmagent's rules under <c>aggregation.rules</c>, with what flags add to them.</summary>
@@ -34,7 +34,6 @@ internal sealed class VmAgentRules
             HasRules = true;
             var entries = new List<ConfigEntry>(rule.Entries);
             AddDefaults(entries, level);
-            RemoveDedup(entries, level);
             if (prefix is not null)
             {
                 names.Add(Name(entries, prefix));
@@ -58,23 +57,15 @@ internal sealed class VmAgentRules
 
     private static void AddDefaults(List<ConfigEntry> entries, VmAgentLevel level)
     {
+        AddUnlessWritten(entries, "dedup_interval",
+            level.DedupInterval is { Length: > 0 } dedup ? Text(dedup) : null);
         AddUnlessWritten(entries, "ignore_old_samples", level.IgnoreOldSamples ? Plain("true") : null);
         AddUnlessWritten(entries, "ignore_first_intervals",
             level.IgnoreFirstIntervals is { } count ? Plain(count) : null);
         AddUnlessWritten(entries, "enable_windows", level.EnableWindows is { } windows ? Plain(windows) : null);
-        AddUnlessWritten(entries, "drop_input_labels", level.DropInputLabels.Count == 0
-            ? null
-            : new ConfigNode { Kind = ConfigNodeKind.Sequence, Elements = [.. level.DropInputLabels.Select(Text)] });
-    }
-
-    private void RemoveDedup(List<ConfigEntry> entries, VmAgentLevel level)
-    {
-        var written = entries.Find(e => e.Key == "dedup_interval").Value?.Text ?? level.DedupInterval;
-        entries.RemoveAll(e => e.Key == "dedup_interval");
-        if (written is not null && ConfigQuantity.TryParseGoDuration(written, out var dedup) && dedup > TimeSpan.Zero)
-        {
-            _lines.Add(Indent, $"# Not available in this version: dedup_interval: {written}");
-        }
+        AddUnlessWritten(entries, "drop_input_labels", level.DropInputLabels is { } labels
+            ? new ConfigNode { Kind = ConfigNodeKind.Sequence, Elements = [.. labels.Select(Text)] }
+            : null);
     }
 
     private string Name(List<ConfigEntry> entries, string prefix)

@@ -27,7 +27,11 @@ internal enum RuleVerdict
 /// </param>
 /// <param name="Labels">The values of <see cref="AggregationRule.InputLabels"/>; null if there are none.</param>
 internal readonly record struct RuleSeries(
-    UInt128 Key, UInt128 GroupKey, LabelSet Group, uint Target = 0, string[]? Labels = null);
+    UInt128 Key, UInt128 GroupKey, LabelSet Group, uint Target = 0, string[]? Labels = null)
+{
+    /// <summary>Who of several replicas sends it; see <see cref="AggregationRule.ReplicaOf"/>.</summary>
+    public uint Replica { get; init; }
+}
 
 /// <summary>
 /// A compiled rule: the pure part of an aggregation. Which series it takes, how it groups them, what its outputs are
@@ -56,6 +60,7 @@ internal sealed class AggregationRule
         StalenessMs = (long)staleness.TotalMilliseconds;
         CounterMemoryMs = (long)(staleness > MinCounterMemory ? staleness : MinCounterMemory).TotalMilliseconds;
         IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
+        DedupMs = (long)(config.DedupInterval ?? TimeSpan.Zero).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         UsesLastSamples = Array.Exists(Outputs, output => output.UsesLastSamples);
@@ -64,6 +69,10 @@ internal sealed class AggregationRule
             && Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
+        if (config.Ha is { } ha)
+        {
+            _dropLabels.Add(ha.ReplicaLabel);
+        }
         _inputRelabeling = CompileRelabeling(config.InputRelabelConfigs);
         _outputRelabeling = CompileRelabeling(config.OutputRelabelConfigs);
     }
@@ -87,6 +96,9 @@ internal sealed class AggregationRule
     public long CounterMemoryMs { get; }
 
     public long IgnoreFirstSampleMs { get; }
+
+    /// <summary>Of a series one sample per so long is counted; 0: all of them.</summary>
+    public long DedupMs { get; }
 
     public OutputKind[] Outputs { get; }
 
@@ -136,7 +148,10 @@ internal sealed class AggregationRule
         }
         var group = OutputNaming.Group(Config, input);
         taken = new RuleSeries(
-            input.StableKey(), group.StableKey(), group, TargetOf(series), ValuesOfInputLabels(input));
+            input.StableKey(), group.StableKey(), group, TargetOf(series), ValuesOfInputLabels(input))
+        {
+            Replica = ReplicaOf(series),
+        };
         return RuleVerdict.Taken;
     }
 
@@ -162,7 +177,16 @@ internal sealed class AggregationRule
     /// <summary>The window (start, end] of a time, numbered so that window w ends at w·interval + offset.</summary>
     public long WindowOf(long timeMs, long offsetMs) => FloorDivide(timeMs - offsetMs - 1, IntervalMs) + 1;
 
+    /// <summary>The dedup interval of a time, numbered so that interval n ends at n·length + offset.</summary>
+    public long DedupIntervalOf(long timeMs, long offsetMs) => FloorDivide(timeMs - offsetMs - 1, DedupMs) + 1;
+
     public long EndOf(long window, long offsetMs) => window * IntervalMs + offsetMs;
+
+    /// <summary>
+    /// A number for the value of the replica label, the same in every process; series without it are one more replica.
+    /// </summary>
+    public uint ReplicaOf(LabelSet series) =>
+        Config.Ha is { } ha ? (uint)StableHash.Hash64(Encoding.UTF8.GetBytes(series[ha.ReplicaLabel])) : 0;
 
     private uint TargetOf(LabelSet series)
     {
@@ -174,9 +198,10 @@ internal sealed class AggregationRule
         return Math.Max(1, (uint)target & (uint.MaxValue >> 1));
     }
 
-    private LabelSet WithoutDroppedLabels(LabelSet series)
+    /// <summary>The series without <c>drop_input_labels</c> and the replica label.</summary>
+    public LabelSet WithoutDroppedLabels(LabelSet series)
     {
-        if (Config.DropInputLabels.Count == 0)
+        if (_dropLabels.Count == 0)
         {
             return series;
         }
@@ -256,7 +281,7 @@ internal sealed class AggregationRule
         static RelabelConfig Bare(RelabelConfig rule) => rule with { File = "", Line = 0, Path = "" };
         var bare = config with
         {
-            Name = "",
+            Name = config.IsDeduplicator ? config.Name : "", // That of its route or destination.
             File = "",
             Line = 0,
             Path = "",

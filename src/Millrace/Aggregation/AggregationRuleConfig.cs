@@ -77,6 +77,7 @@ public sealed record AggregationRuleConfig
     /// <summary>The interval as written: it is part of the output name.</summary>
     public string IntervalText { get; init; } = "";
 
+    /// <summary>Of each series one sample per interval counts: the one with the largest time. Null: all.</summary>
     public TimeSpan? DedupInterval { get; init; }
 
     public TimeSpan? StalenessInterval { get; init; }
@@ -139,6 +140,14 @@ public sealed record AggregationRuleConfig
     /// <summary><c>partial_windows: emit</c>: also emit the window during which the rule began.</summary>
     public bool EmitPartialWindows { get; init; }
 
+    /// <summary>Replicas whose samples count once: the section's, for every rule. Null: none.</summary>
+    public HaConfig? Ha { get; init; }
+
+    /// <summary>
+    /// Not a rule of a file: standalone deduplication, which passes on one sample per series and interval.
+    /// </summary>
+    public bool IsDeduplicator { get; init; }
+
     /// <summary>Where the rule stands, for error texts and the page.</summary>
     public string File { get; init; } = "";
 
@@ -159,6 +168,18 @@ public sealed record AggregationConfig
 
     /// <summary>Labels left out of the task key.</summary>
     public IReadOnlyList<string> TaskWithout { get; init; } = [];
+
+    /// <summary>
+    /// Deduplicates what is forwarded as it came, and is the rules' <c>dedup_interval</c> where they have none of
+    /// their own. Zero: off.
+    /// </summary>
+    public TimeSpan DedupInterval { get; init; }
+
+    /// <summary>Labels that deduplication leaves out of what it forwards, and rules out of their input.</summary>
+    public IReadOnlyList<string> DropInputLabels { get; init; } = [];
+
+    /// <summary>Senders of the same series, told apart by a label. Null: none are known.</summary>
+    public HaConfig? Ha { get; init; }
 
     /// <summary>Rules of all files and those written in place, in order.</summary>
     public IReadOnlyList<AggregationRuleConfig> Rules { get; init; } = [];

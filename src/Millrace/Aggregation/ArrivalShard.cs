@@ -36,6 +36,7 @@ internal sealed class ArrivalShard : RuleShard
     private readonly Column<SeriesRow> _series = new();
     private readonly Column<LastSample> _lastSamples = new(); // empty where no output needs them
     private readonly WindowState _window;
+    private readonly DedupBuffer? _dedup;
     private readonly bool _usesSamples;
 
     public ArrivalShard(AggregationRule rule, RuleClock clock)
@@ -43,13 +44,24 @@ internal sealed class ArrivalShard : RuleShard
     {
         _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
         _window = new WindowState(rule);
+        _dedup = rule.DedupMs > 0 ? new DedupBuffer() : null;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
     {
+        Counters.Samples += samples.Count;
+        if (_dedup is not null)
+        {
+            Hold(_dedup, samples, arrivalMs, scratch);
+            return;
+        }
+        BookAll(samples, arrivalMs, scratch);
+    }
+
+    private void BookAll(PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
         var accepted = 0;
         var windowStartMs = Rule.EndOf(ClosedThrough, Clock.OffsetMs);
-        Counters.Samples += samples.Count;
         for (var i = 0; i < samples.Count; i++)
         {
             var value = samples.Values[i];
@@ -100,12 +112,16 @@ internal sealed class ArrivalShard : RuleShard
     {
         while (ClosedThrough < throughWindow)
         {
-            if (Groups.AliveCount == 0)
+            var endMs = Rule.EndOf(ClosedThrough + 1, Clock.OffsetMs);
+            if (_dedup is { Count: > 0 } && DedupEndMs(_dedup) <= endMs)
+            {
+                BookSurvivors(_dedup, scratch);
+            }
+            if (Groups.AliveCount == 0 && _dedup is not { Count: > 0 })
             {
                 ClosedThrough = throughWindow;
                 break;
             }
-            var endMs = Rule.EndOf(ClosedThrough + 1, Clock.OffsetMs);
             Sweep(scratch, endMs);
             var part = NewPart(ClosedThrough + 1);
             Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
@@ -126,6 +142,7 @@ internal sealed class ArrivalShard : RuleShard
             writer.Write(_lastSamples[slot]);
         }
         _window.Write(writer, Series.SlotCount, Groups.RowCount);
+        _dedup?.Write(writer, Series.SlotCount);
     }
 
     public override void Read(SnapshotReader reader)
@@ -145,6 +162,7 @@ internal sealed class ArrivalShard : RuleShard
             }
         }
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
+        _dedup?.Read(reader, Series.SlotCount);
     }
 
     protected override void AddSeries(int slot, int group, uint target)
@@ -157,6 +175,66 @@ internal sealed class ArrivalShard : RuleShard
             _lastSamples[slot] = default;
         }
         _window.Reserve(Series.SlotCount, Groups.RowCount);
+        _dedup?.Reserve(Series.SlotCount);
+    }
+
+    private long DedupEndMs(DedupBuffer dedup) => dedup.Interval * Rule.DedupMs + Clock.OffsetMs;
+
+    /// <summary>
+    /// Dedup intervals go by arrival, too. The first one begins at the first whole window's start: what came before
+    /// waits for its end, as in vmagent.
+    /// </summary>
+    private void Hold(DedupBuffer dedup, PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
+        var firstMs = Rule.EndOf(Clock.FirstWholeWindow - 1, Clock.OffsetMs);
+        var interval = Rule.DedupIntervalOf(Math.Max(arrivalMs, firstMs + 1), Clock.OffsetMs);
+        if (interval > dedup.Interval)
+        {
+            BookSurvivors(dedup, scratch);
+            dedup.Interval = interval;
+        }
+        // Of two threads that append, the later may carry the earlier arrival: the interval does not go back.
+        var oldMs = DedupEndMs(dedup) - Rule.DedupMs;
+        for (var i = 0; i < samples.Count; i++)
+        {
+            var timeMs = samples.TimesMs[i];
+            if (double.IsNaN(samples.Values[i]))
+            {
+                Counters.NotANumber++;
+            }
+            else if (Rule.Config.IgnoreOldSamples && timeMs < oldMs)
+            {
+                Counters.CountLate(arrivalMs - timeMs);
+            }
+            else
+            {
+                var isNew = dedup.TryHold(samples.Slots[i], timeMs, samples.Values[i], samples.StartsMs[i]);
+                Counters.DedupDropped += isNew ? 0 : 1;
+            }
+        }
+    }
+
+    /// <summary>The dedup interval ends: for the rule its survivors arrive now.</summary>
+    private void BookSurvivors(DedupBuffer dedup, ShardScratch scratch)
+    {
+        var survivors = scratch.Survivors;
+        var endMs = DedupEndMs(dedup);
+        for (var slot = 0; dedup.Count > 0; slot++)
+        {
+            if (!dedup.Holds(slot))
+            {
+                continue;
+            }
+            dedup.Take(slot, out var timeMs, out var value, out var startMs);
+            survivors.Add(slot, timeMs, value, startMs);
+            if (survivors.Count == PendingSamples.Capacity)
+            {
+                BookAll(survivors, endMs, scratch);
+                survivors.Count = 0;
+            }
+        }
+        BookAll(survivors, endMs, scratch);
+        survivors.Count = 0;
     }
 
     /// <summary>False: it is older than the last one, and so does not prolong the life of its series.</summary>
@@ -219,7 +297,7 @@ internal sealed class ArrivalShard : RuleShard
                     count = 0;
                 }
             }
-            if (isStale)
+            if (isStale && _dedup?.Holds(slot) != true)
             {
                 Groups.Leave(series.Group);
                 Series.Remove(slot);

@@ -39,11 +39,21 @@ internal sealed partial class EventShard : RuleShard
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
     {
+        Counters.Samples += samples.Count;
+        Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
+        if (Rule.DedupMs > 0)
+        {
+            Hold(samples, arrivalMs, scratch);
+            return;
+        }
+        BookAll(samples, arrivalMs, scratch);
+    }
+
+    private void BookAll(PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
         var ahead = WindowOf(arrivalMs) + 1;
         var accepted = 0;
         WindowState? acceptedIn = null;
-        Counters.Samples += samples.Count;
-        Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
         for (var i = 0; i < samples.Count; i++)
         {
             var timeMs = samples.TimesMs[i];
@@ -140,6 +150,7 @@ internal sealed partial class EventShard : RuleShard
             var isBooked = window >= FirstBookedWindow;
             if (state is not null)
             {
+                BookSurvivors(state, scratch);
                 Sweep(state, scratch, isBooked);
                 if (state.Histograms is not null)
                 {
@@ -673,8 +684,7 @@ internal sealed partial class EventShard : RuleShard
     {
         foreach (var window in _open)
         {
-            if (window.Runs[slot].FirstOffset != 0 || window.Histograms?.Runs.ContainsKey(slot) == true
-                || window.StaleMarkers?.Has(slot) == true)
+            if (window.Holds(slot))
             {
                 return true;
             }

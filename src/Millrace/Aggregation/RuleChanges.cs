@@ -46,10 +46,12 @@ internal sealed class RuleChanges
         var isTaken = new bool[before.Count];
         Pair(before, after, pairs, isTaken, static (old, rule) => old.Key == rule.Key);
         var isSame = Array.ConvertAll(pairs, static pair => pair != None);
-        Pair(before, after, pairs, isTaken,
-            static (old, rule) => rule.Config.Name.Length > 0 && old.Config.Name == rule.Config.Name);
-        Pair(before, after, pairs, isTaken, static (old, rule) => HaveSameSelectors(old.Config, rule.Config));
-        Pair(before, after, pairs, isTaken, static (old, rule) => old.KeyWithoutMatch == rule.KeyWithoutMatch);
+        Pair(before, after, pairs, isTaken, static (old, rule) => rule.Config.Name.Length > 0
+            && old.Config.Name == rule.Config.Name && MayFollow(old.Config, rule.Config));
+        Pair(before, after, pairs, isTaken, static (old, rule) =>
+            HaveSameSelectors(old.Config, rule.Config) && MayFollow(old.Config, rule.Config));
+        Pair(before, after, pairs, isTaken, static (old, rule) =>
+            old.KeyWithoutMatch == rule.KeyWithoutMatch && MayFollow(old.Config, rule.Config));
         var removed = new List<int>();
         for (var i = 0; i < before.Count; i++)
         {
@@ -77,6 +79,12 @@ internal sealed class RuleChanges
             }
         }
     }
+
+    /// <summary>
+    /// A deduplicator has no windows to hand over: an old one ends with what it holds, a new one takes what comes.
+    /// </summary>
+    private static bool MayFollow(AggregationRuleConfig old, AggregationRuleConfig rule) =>
+        !old.IsDeduplicator && !rule.IsDeduplicator;
 
     private static bool HaveSameSelectors(AggregationRuleConfig a, AggregationRuleConfig b)
     {

@@ -9,6 +9,8 @@ namespace Millrace.Aggregation;
 /// </summary>
 internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 {
+    private readonly ReplicaFilter? _replicas = rule.Config.Ha is { } ha ? new ReplicaFilter(ha) : null;
+
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
     protected SeriesTable Series { get; } = new();
 
@@ -41,7 +43,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>A shard that has seen nothing, for a rule whose windows are closed up to one.</summary>
     public static RuleShard Create(AggregationRule rule, RuleClock clock, long closedThrough)
     {
-        RuleShard shard = rule.IsArrivalTime ? new ArrivalShard(rule, clock) : new EventShard(rule, clock);
+        RuleShard shard = rule.Config.IsDeduplicator ? new DedupShard(rule, clock)
+            : rule.IsArrivalTime ? new ArrivalShard(rule, clock)
+            : new EventShard(rule, clock);
         shard.ClosedThrough = closedThrough;
         return shard;
     }
@@ -61,6 +65,31 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
                 : NewSlot(key, groupKey, group, target, inputLabels, isOverflow: false);
         }
         return slot;
+    }
+
+    /// <summary>Takes samples in log order: those of several replicas are counted once.</summary>
+    public void Take(PendingSamples samples, long arrivalMs, ShardScratch scratch)
+    {
+        if (_replicas is null)
+        {
+            Add(samples, arrivalMs, scratch);
+            return;
+        }
+        var counted = scratch.OfReplicas;
+        for (var i = 0; i < samples.Count; i++)
+        {
+            _replicas.Filter(samples, i, arrivalMs, counted, Counters);
+            if (counted.Count > PendingSamples.Capacity - ReplicaFilter.MaxHeld)
+            {
+                Add(counted, arrivalMs, scratch);
+                counted.Count = 0;
+            }
+        }
+        if (counted.Count > 0)
+        {
+            Add(counted, arrivalMs, scratch);
+            counted.Count = 0;
+        }
     }
 
     /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
@@ -84,6 +113,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         Series.Write(writer);
         Groups.Write(writer);
         WriteLabels(writer);
+        _replicas?.Write(writer, Series.SlotCount);
     }
 
     public virtual void Read(SnapshotReader reader)
@@ -92,6 +122,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         Series.Read(reader);
         Groups.Read(reader);
         ReadLabels(reader);
+        _replicas?.Read(reader, Series.SlotCount);
     }
 
     /// <param name="slot">Free until now.</param>
@@ -102,7 +133,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     private int NewSlot(
         UInt128 key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels, bool isOverflow)
     {
-        var slot = Series.Add(key);
+        var slot = AddSlot(key);
         AddSeries(slot, Groups.Join(groupKey, group, isOverflow), target);
         if (inputLabels is not null)
         {
@@ -112,6 +143,13 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
             }
             _labels[slot] = inputLabels;
         }
+        return slot;
+    }
+
+    protected int AddSlot(UInt128 key)
+    {
+        var slot = Series.Add(key);
+        _replicas?.Begin(slot, Counters);
         return slot;
     }
 

@@ -12,6 +12,19 @@ internal sealed class PendingSamples
     public readonly long[] TimesMs = new long[Capacity];
     public readonly double[] Values = new double[Capacity];
     public readonly long[] StartsMs = new long[Capacity];
+
+    /// <summary>Which replica sent it; only where replicas are told apart.</summary>
+    public readonly uint[] Replicas = new uint[Capacity];
+
+    /// <summary>There must be room; the replica is not set.</summary>
+    public void Add(int slot, long timeMs, double value, long startMs)
+    {
+        var at = Count++;
+        Slots[at] = slot;
+        TimesMs[at] = timeMs;
+        Values[at] = value;
+        StartsMs[at] = startMs;
+    }
 }
 
 /// <summary>Buffers of one worker, lent to one shard at a time.</summary>
@@ -20,6 +33,12 @@ internal sealed class ShardScratch
     public readonly int[] Groups = new int[PendingSamples.Capacity];
     public readonly double[] Values = new double[PendingSamples.Capacity];
     public readonly long[] TimesMs = new long[PendingSamples.Capacity];
+    /// <summary>Samples of the replicas that count.</summary>
+    public readonly PendingSamples OfReplicas = new();
+
+    /// <summary>What a shard's deduplication lets go, on its way to the outputs.</summary>
+    public readonly PendingSamples Survivors = new();
+
     public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
 
     /// <summary>The samples of one series, each a run of its own; null until a rule remembers samples.</summary>
@@ -28,11 +47,15 @@ internal sealed class ShardScratch
 
 /// <summary>
 /// One output sample of a closed window. Labels are a label block of remote write 1.0. It stands at the window's end,
-/// or, an injected zero, some time before.
+/// or, an injected zero and what a deduplicator passes on, some time before.
 /// </summary>
 /// <param name="Histogram">A Histogram message without a timestamp; null: the sample is a number.</param>
 internal readonly record struct OutputSample(
-    UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null);
+    UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null)
+{
+    /// <summary>When the counter began; 0: not known.</summary>
+    public long StartMs { get; init; }
+}
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
 internal sealed class WindowPart(long endMs)
@@ -58,6 +81,9 @@ internal sealed class ShardCounters
     public long NotANumber;
     public long TooFarAhead;
     public long Repeats;
+    public long DedupDropped;
+    public long ReplicaDropped;
+    public long ReplicaFailovers;
     public long OutOfOrder;
     public long AmbiguousResets;
 

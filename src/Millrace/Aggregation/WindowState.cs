@@ -17,6 +17,10 @@ internal sealed class WindowState
         {
             Outputs[i] = rule.NewWindow(i);
         }
+        if (rule.DedupMs > 0 && !rule.IsArrivalTime)
+        {
+            Dedup = new DedupWindow((int)rule.DedupMs);
+        }
         SideRuns = new SideRuns(rule.Config.Resets);
         Remembered = rule.Config.RemembersSamples ? new RememberedSamples() : null;
         StaleMarkers = rule.UsesLastSamples ? new StaleMarkers() : null;
@@ -42,6 +46,12 @@ internal sealed class WindowState
     /// <summary>Null while no histogram came.</summary>
     public HistogramWindow? Histograms { get; set; }
 
+    /// <summary>Samples held back until the close; null where all samples count at once.</summary>
+    public DedupWindow? Dedup { get; }
+
+    public bool Holds(int slot) => Runs[slot].FirstOffset != 0 || (Dedup is not null && Dedup.Holds(slot))
+        || Histograms?.Runs.ContainsKey(slot) == true || StaleMarkers?.Has(slot) == true;
+
     /// <summary>The state must be all clear: new, or swept.</summary>
     public WindowState Open(long window, long startMs, int seriesCount, int groupCount)
     {
@@ -54,6 +64,7 @@ internal sealed class WindowState
     public void Reserve(int seriesCount, int groupCount)
     {
         Runs.EnsureCapacity(seriesCount);
+        Dedup?.Reserve(seriesCount);
         foreach (var output in Outputs)
         {
             output.Reserve(groupCount);
@@ -81,6 +92,7 @@ internal sealed class WindowState
             writer.Write(Histograms is null ? 0 : 1);
             Histograms?.Write(writer, groupCount);
         }
+        Dedup?.Write(writer, seriesCount);
     }
 
     public void Read(SnapshotReader reader, int seriesCount, int groupCount)
@@ -102,5 +114,6 @@ internal sealed class WindowState
             Histograms = new HistogramWindow(_rule);
             Histograms.Read(reader, groupCount);
         }
+        Dedup?.Read(reader, seriesCount);
     }
 }

@@ -44,7 +44,7 @@ internal static class CanonicalConfig
     public static string Write(AggregationRuleConfig rule)
     {
         var writer = new CanonicalWriter();
-        WriteRule(writer, rule);
+        WriteRule(writer, rule, new AggregationConfig());
         return writer.ToString();
     }
 
@@ -73,23 +73,35 @@ internal static class CanonicalConfig
         writer.Texts("by", aggregation.TaskBy);
         writer.Texts("without", aggregation.TaskWithout);
         writer.End();
+        writer.OptionalDuration("dedup_interval", PositiveOrNull(aggregation.DedupInterval));
+        writer.Texts("drop_input_labels", aggregation.DropInputLabels);
+        if (aggregation.Ha is { } ha)
+        {
+            writer.BeginMapping("ha");
+            writer.Text("replica_label", ha.ReplicaLabel);
+            writer.Duration("failover_timeout", ha.FailoverTimeout);
+            writer.End();
+        }
         writer.Duration("catch_up", aggregation.CatchUp);
         writer.Number("max_open_windows", aggregation.MaxOpenWindows);
         writer.BeginSequence("rules");
         foreach (var rule in aggregation.Rules)
         {
-            WriteRule(writer, rule);
+            WriteRule(writer, rule, aggregation);
         }
         writer.End();
         writer.End();
     }
 
-    private static void WriteRule(CanonicalWriter writer, AggregationRuleConfig rule)
+    /// <summary>A rule without what the section sets for all rules has said so itself.</summary>
+    private static void WriteRule(CanonicalWriter writer, AggregationRuleConfig rule, AggregationConfig section)
     {
         writer.BeginMapping();
         writer.TextUnlessEmpty("name", rule.Name);
         writer.OptionalTexts("match", rule.Match);
         writer.Text("interval", rule.IntervalText);
+        writer.OptionalDuration(
+            "dedup_interval", rule.DedupInterval ?? (section.DedupInterval > TimeSpan.Zero ? TimeSpan.Zero : null));
         writer.OptionalDuration("staleness_interval", rule.StalenessInterval);
         writer.OptionalDuration("ignore_first_sample_interval", rule.IgnoreFirstSampleInterval);
         writer.Flag("no_align_flush_to_interval", rule.NoAlignFlushToInterval);
@@ -103,7 +115,9 @@ internal static class CanonicalConfig
         {
             writer.Number("ignore_first_intervals", rule.IgnoreFirstIntervals);
         }
-        writer.Texts("drop_input_labels", rule.DropInputLabels);
+        writer.OptionalTexts(
+            "drop_input_labels",
+            rule.DropInputLabels.Count + section.DropInputLabels.Count > 0 ? rule.DropInputLabels : null);
         WriteRelabeling(writer, "input_relabel_configs", rule.InputRelabelConfigs);
         WriteRelabeling(writer, "output_relabel_configs", rule.OutputRelabelConfigs);
         writer.Flag("enable_windows", rule.EnableWindows);
@@ -119,6 +133,8 @@ internal static class CanonicalConfig
         RulePolicies.Write(writer, rule);
         writer.End();
     }
+
+    private static TimeSpan? PositiveOrNull(TimeSpan duration) => duration > TimeSpan.Zero ? duration : null;
 
     private static void WriteRoute(CanonicalWriter writer, RouteConfig route)
     {
@@ -150,6 +166,8 @@ internal static class CanonicalConfig
         writer.BeginMapping();
         writer.Text("name", destination.Name);
         WriteRelabeling(writer, "relabel_configs", destination.RelabelConfigs);
+        writer.OptionalDuration("dedup_interval", PositiveOrNull(destination.DedupInterval));
+        writer.Texts("drop_input_labels", destination.DropInputLabels);
         writer.Number("lanes", destination.Lanes);
         writer.Number("max_samples_per_block", destination.MaxSamplesPerBlock);
         writer.End();

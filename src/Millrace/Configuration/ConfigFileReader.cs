@@ -14,6 +14,9 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
 {
     private const long Unbounded = long.MaxValue;
     private const long MaxBodyBytes = 1L << 30;
+
+    /// <summary>Rules are numbered in 16 bits, with room for those of deduplication.</summary>
+    private const int MaxRules = 50_000;
     private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1);
 
     public MillraceConfig Read(ConfigNode rootNode)
@@ -25,7 +28,8 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         var timeWindow = ReadTimeWindow(root.Mapping("time_window"));
         var relabelConfigs = RelabelReader.Read(root, "relabel_configs");
         var aggregation = ReadAggregation(root.Mapping("aggregation"));
-        var destinations = new DestinationReader(context, sources.IsCanonical).ReadList(root);
+        var destinations = new DestinationReader(context, sources.IsCanonical, aggregation.DedupInterval)
+            .ReadList(root);
         var routes = new RouteReader(aggregation.Rules, destinations).ReadList(root);
         var allMatchingRoutes = root.Choice("route_mode", false, ("first", false), ("all", true));
         root.Finish();
@@ -186,30 +190,51 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             tasks.Report("without", "by and without exclude each other: keep one of them");
         }
         tasks.Finish();
-        if (reader.Duration("dedup_interval", TimeSpan.Zero, TimeSpan.Zero) > TimeSpan.Zero)
-        {
-            reader.Report("dedup_interval", $"\"{reader.Text("dedup_interval")}\" asks for deduplication by interval, "
-                + "which is not available in this version: write 0s (a repeated request is recognised without it)");
-        }
+        var ruleDefaults = new RuleDefaults(
+            reader.Duration("dedup_interval", TimeSpan.Zero, TimeSpan.Zero),
+            reader.Texts("drop_input_labels") ?? [],
+            reader.Find("ha") is null ? null : ReadHa(reader.Mapping("ha")));
         var rules = new List<AggregationRuleConfig>();
-        ReadRuleFiles(reader, rules);
+        ReadRuleFiles(reader, ruleDefaults, rules);
         rules.AddRange(RuleReader.ReadList(context, reader.Sequence("rules"), reader.PathOf("rules"),
-            allowsDays: true));
+            allowsDays: true, ruleDefaults));
         var aggregation = new AggregationConfig
         {
             TaskCount = taskCount,
             TaskBy = by,
             TaskWithout = without,
+            DedupInterval = ruleDefaults.DedupInterval,
+            DropInputLabels = ruleDefaults.DropInputLabels,
+            Ha = ruleDefaults.Ha,
             Rules = rules,
             CatchUp = reader.Duration("catch_up", defaults.CatchUp, TimeSpan.Zero),
             MaxOpenWindows = (int)reader.Number("max_open_windows", defaults.MaxOpenWindows, 3, 10_000),
         };
+        if (rules.Count > MaxRules)
+        {
+            reader.Report("rules", $"{rules.Count} rules are more than {MaxRules}: let a rule take more");
+        }
         foreach (var rule in rules)
         {
             CheckOpenWindows(rule, aggregation.MaxOpenWindows);
         }
         reader.Finish();
         return aggregation;
+    }
+
+    private static HaConfig? ReadHa(ConfigReader reader)
+    {
+        var defaults = new HaConfig();
+        var label = reader.Text("replica_label");
+        var timeout = reader.Duration("failover_timeout", defaults.FailoverTimeout, TimeSpan.FromSeconds(1));
+        reader.Unavailable("cluster_label", "remove the key: a replica is chosen for each series by itself");
+        reader.Finish();
+        if (string.IsNullOrEmpty(label))
+        {
+            reader.Report("replica_label", "missing: name the label that tells the replicas apart, such as replica");
+            return null;
+        }
+        return new HaConfig { ReplicaLabel = label, FailoverTimeout = timeout };
     }
 
     /// <summary>A rule keeps the current window, those that wait for late samples, and one ahead.</summary>
@@ -229,7 +254,7 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         }
     }
 
-    private void ReadRuleFiles(ConfigReader reader, List<AggregationRuleConfig> rules)
+    private void ReadRuleFiles(ConfigReader reader, RuleDefaults defaults, List<AggregationRuleConfig> rules)
     {
         var patterns = reader.Texts("rule_files") ?? [];
         var loaded = new HashSet<string>(StringComparer.Ordinal);
@@ -254,13 +279,14 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             {
                 if (loaded.Add(file))
                 {
-                    ReadRuleFile(reader, file, rules);
+                    ReadRuleFile(reader, file, defaults, rules);
                 }
             }
         }
     }
 
-    private void ReadRuleFile(ConfigReader reader, string file, List<AggregationRuleConfig> rules)
+    private void ReadRuleFile(
+        ConfigReader reader, string file, RuleDefaults defaults, List<AggregationRuleConfig> rules)
     {
         var text = sources.ReadFile(file);
         if (text is null)
@@ -268,12 +294,13 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
             reader.Report("rule_files", $"file \"{file}\" cannot be read: check its name and permissions");
             return;
         }
-        rules.AddRange(ReadRules(file, text, sources.Environment, context.Problems));
+        rules.AddRange(ReadRules(file, text, sources.Environment, context.Problems, defaults));
     }
 
     /// <summary>The rules of a file of vmagent.</summary>
     public static IReadOnlyList<AggregationRuleConfig> ReadRules(
-        string file, string text, Func<string, string?> environment, List<Model.ConfigProblem> problems)
+        string file, string text, Func<string, string?> environment, List<Model.ConfigProblem> problems,
+        RuleDefaults? defaults = null)
     {
         var root = ConfigNode.Parse(file, EnvironmentText.Expand(file, text, environment, null), problems);
         if (root is null or { Kind: ConfigNodeKind.Null })
@@ -287,6 +314,6 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
                 + "begin each rule with \"- \"");
             return [];
         }
-        return RuleReader.ReadList(context, root.Elements, "", allowsDays: false);
+        return RuleReader.ReadList(context, root.Elements, "", allowsDays: false, defaults);
     }
 }

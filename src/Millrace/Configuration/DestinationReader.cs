@@ -3,7 +3,7 @@ using Millrace.Delivery;
 namespace Millrace.Configuration;
 
 /// <summary>Reads destinations. Values of headers are secrets: no error text shows one.</summary>
-internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
+internal sealed class DestinationReader(ConfigContext context, bool isCanonical, TimeSpan sectionDedupInterval)
 {
     /// <summary>Set by the sender from what it sends.</summary>
     private static readonly string[] OwnHeaders =
@@ -70,6 +70,8 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
             RetryMinInterval = remoteWrite.Duration("retry_min_interval", defaults.RetryMinInterval, Millisecond),
             RetryMaxInterval = remoteWrite.Duration("retry_max_interval", defaults.RetryMaxInterval, Millisecond),
             RelabelConfigs = RelabelReader.Read(reader, "relabel_configs"),
+            DedupInterval = ReadDedupInterval(reader),
+            DropInputLabels = reader.Texts("drop_input_labels") ?? [],
             Lanes = (int)reader.Number("lanes", defaults.Lanes, 1, 64),
             QueueMemoryBytes = queue.Size("memory_bytes", defaults.QueueMemoryBytes, 64 << 10, 1L << 40),
             QueueMaxBytes = queue.Size("max_bytes", defaults.QueueMaxBytes, 64 << 10, long.MaxValue),
@@ -94,6 +96,20 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical)
         deadLetters.Finish();
         reader.Finish();
         return destination;
+    }
+
+    private TimeSpan ReadDedupInterval(ConfigReader reader)
+    {
+        var dedup = reader.Duration("dedup_interval", TimeSpan.Zero, TimeSpan.Zero);
+        if (dedup > TimeSpan.Zero && sectionDedupInterval > TimeSpan.Zero
+            && dedup.Ticks % sectionDedupInterval.Ticks != 0)
+        {
+            reader.Report("dedup_interval", $"\"{reader.Text("dedup_interval")}\" is not a multiple of "
+                + $"aggregation.dedup_interval, {ConfigQuantity.FormatDuration(sectionDedupInterval)}, which comes "
+                + "before it: choose a multiple, or set only one of the two");
+            return TimeSpan.Zero;
+        }
+        return dedup;
     }
 
     private static string ReadName(ConfigReader reader)

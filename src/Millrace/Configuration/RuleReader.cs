@@ -5,6 +5,12 @@ using Millrace.Relabeling;
 
 namespace Millrace.Configuration;
 
+/// <summary>What a rule takes from the <c>aggregation</c> section where it writes nothing itself.</summary>
+internal sealed record RuleDefaults(TimeSpan DedupInterval, IReadOnlyList<string> DropInputLabels, HaConfig? Ha)
+{
+    public static readonly RuleDefaults None = new(TimeSpan.Zero, [], null);
+}
+
 /// <summary>
 /// Reads aggregation rules: vmagent's fields with its validation, and ours. A file of vmagent loads unchanged, so its
 /// durations are Go's there (<c>1d</c> is an error); in our own file a rule may also use Prometheus' durations.
@@ -13,16 +19,19 @@ internal sealed class RuleReader
 {
     private readonly ConfigReader _reader;
     private readonly bool _allowsDays;
+    private readonly RuleDefaults _defaults;
 
-    private RuleReader(ConfigReader reader, bool allowsDays)
+    private RuleReader(ConfigReader reader, bool allowsDays, RuleDefaults defaults)
     {
         _reader = reader;
         _allowsDays = allowsDays;
+        _defaults = defaults;
     }
 
     /// <summary>All rules of a list; <paramref name="allowsDays"/> in our own file, not in vmagent's.</summary>
     public static IReadOnlyList<AggregationRuleConfig> ReadList(
-        ConfigContext context, IReadOnlyList<ConfigNode> elements, string path, bool allowsDays)
+        ConfigContext context, IReadOnlyList<ConfigNode> elements, string path, bool allowsDays,
+        RuleDefaults? defaults = null)
     {
         var rules = new List<AggregationRuleConfig>(elements.Count);
         for (var i = 0; i < elements.Count; i++)
@@ -30,7 +39,8 @@ internal sealed class RuleReader
             var element = elements[i];
             if (element.Kind == ConfigNodeKind.Mapping)
             {
-                rules.Add(new RuleReader(new ConfigReader(context, element, $"{path}[{i}]"), allowsDays).Read());
+                var reader = new ConfigReader(context, element, $"{path}[{i}]");
+                rules.Add(new RuleReader(reader, allowsDays, defaults ?? RuleDefaults.None).Read());
                 continue;
             }
             context.Report(element.Line, $"{path}[{i}]",
@@ -44,7 +54,7 @@ internal sealed class RuleReader
         var name = _reader.Text("name") ?? "";
         var match = RelabelReader.ReadSelectors(_reader, "match");
         var interval = ReadInterval();
-        CheckDedupInterval(interval);
+        var dedup = ReadDedupInterval(interval);
         var outputs = ReadOutputs();
         var by = Sorted(_reader.Texts("by"));
         var without = Sorted(_reader.Texts("without"));
@@ -59,6 +69,7 @@ internal sealed class RuleReader
             Match = match,
             Interval = interval,
             IntervalText = _reader.Text("interval") ?? "",
+            DedupInterval = dedup,
             StalenessInterval = ReadStaleness(interval),
             IgnoreFirstSampleInterval = NotNegative(GoDuration("ignore_first_sample_interval")),
             NoAlignFlushToInterval = _reader.Flag("no_align_flush_to_interval", false),
@@ -70,7 +81,8 @@ internal sealed class RuleReader
             IgnoreOldSamples = _reader.Flag("ignore_old_samples", false),
             IgnoreFirstIntervals =
                 (int)Math.Max(0, _reader.Number("ignore_first_intervals", 0, int.MinValue, int.MaxValue)),
-            DropInputLabels = _reader.Texts("drop_input_labels") ?? [],
+            DropInputLabels = _reader.Texts("drop_input_labels") ?? _defaults.DropInputLabels,
+            Ha = _defaults.Ha,
             InputRelabelConfigs = RelabelReader.Read(_reader, "input_relabel_configs", RelabelDialect.VmAgent),
             OutputRelabelConfigs = RelabelReader.Read(_reader, "output_relabel_configs", RelabelDialect.VmAgent),
             EnableWindows = _reader.Flag("enable_windows", false),
@@ -117,29 +129,37 @@ internal sealed class RuleReader
         return interval;
     }
 
-    private void CheckDedupInterval(TimeSpan interval)
+    /// <summary>Null when all samples count; vmagent takes a negative one for that, too.</summary>
+    private TimeSpan? ReadDedupInterval(TimeSpan interval)
     {
-        if (GoDuration("dedup_interval") is not { } dedup || dedup <= TimeSpan.Zero)
+        var isWritten = _reader.Text("dedup_interval") is { Length: > 0 };
+        var dedup = isWritten ? GoDuration("dedup_interval") ?? TimeSpan.Zero : _defaults.DedupInterval;
+        if (dedup <= TimeSpan.Zero)
         {
-            return;
+            return null;
         }
-        var written = _reader.Text("dedup_interval");
+        var written = isWritten ? $"\"{_reader.Text("dedup_interval")}\""
+            : $"\"{ConfigQuantity.FormatDuration(dedup)}\", set for all rules by aggregation.dedup_interval,";
         var whole = _reader.Text("interval");
         if (interval > TimeSpan.Zero && dedup > interval)
         {
-            _reader.Report("dedup_interval", $"\"{written}\" is longer than the interval \"{whole}\": make it a part "
-                + "of it");
+            _reader.Report("dedup_interval",
+                $"{written} is longer than the interval \"{whole}\": make it a part of it");
         }
         else if (interval.Ticks % dedup.Ticks != 0)
         {
-            _reader.Report("dedup_interval", $"\"{written}\" does not divide the interval \"{whole}\": choose a "
-                + "divisor");
+            _reader.Report("dedup_interval",
+                $"{written} does not divide the interval \"{whole}\": choose a divisor");
+        }
+        else if (dedup.Ticks % TimeSpan.TicksPerMillisecond != 0)
+        {
+            _reader.Report("dedup_interval", $"{written} is not in whole milliseconds, as timestamps are: round it");
         }
         else
         {
-            _reader.Report("dedup_interval", $"\"{written}\" asks for deduplication by interval, which is not "
-                + "available in this version: remove the key (a repeated request is recognised without it)");
+            return dedup;
         }
+        return null;
     }
 
     private TimeSpan? ReadStaleness(TimeSpan interval)

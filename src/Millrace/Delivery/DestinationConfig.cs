@@ -32,6 +32,15 @@ public sealed record DestinationConfig
 
     public IReadOnlyList<RelabelConfig> RelabelConfigs { get; init; } = [];
 
+    /// <summary>
+    /// One sample per series and interval is sent of what is forwarded as it came, after relabeling. Zero: that of
+    /// <c>aggregation.dedup_interval</c> alone.
+    /// </summary>
+    public TimeSpan DedupInterval { get; init; }
+
+    /// <summary>Labels that this destination's deduplication leaves out.</summary>
+    public IReadOnlyList<string> DropInputLabels { get; init; } = [];
+
     /// <summary>Ordered streams to the backend; a series always takes the same one.</summary>
     public int Lanes { get; init; } = 16;
 

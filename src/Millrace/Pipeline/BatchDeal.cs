@@ -114,7 +114,7 @@ internal sealed partial class BatchDeal
             {
                 _taskStarts[TaskOf(cache, entry, entry.FirstAggregate + t) + 1]++;
             }
-            CountForwards(cache, entry);
+            CountForwards(cache, entry, entry.ForwardCount);
             if (entry.AggregateCount > 0)
             {
                 Ledger.Aggregated++;
@@ -127,17 +127,18 @@ internal sealed partial class BatchDeal
         foreach (ref readonly var extra in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras))
         {
             ref var entry = ref cache.Entry(extra.Series);
-            if (entry.ForwardCount == 0)
+            var forwards = entry.ForwardCount + entry.ExtraForwardCount;
+            if (forwards == 0)
             {
                 Ledger.DroppedExtras++;
             }
-            CountForwards(cache, entry);
+            CountForwards(cache, entry, forwards);
         }
     }
 
-    private void CountForwards(SeriesCache cache, in SeriesEntry entry)
+    private void CountForwards(SeriesCache cache, in SeriesEntry entry, int forwards)
     {
-        for (var t = 0; t < entry.ForwardCount; t++)
+        for (var t = 0; t < forwards; t++)
         {
             _laneStarts[LaneOf(cache, entry, entry.FirstForward + t) + 1]++;
         }
@@ -190,7 +191,8 @@ internal sealed partial class BatchDeal
     private void ScatterExtra(SeriesCache cache, in BatchExtra extra, int index)
     {
         ref var entry = ref cache.Entry(extra.Series);
-        for (var t = entry.FirstForward; t < entry.FirstForward + entry.ForwardCount; t++)
+        var end = entry.FirstForward + entry.ForwardCount + entry.ExtraForwardCount;
+        for (var t = entry.FirstForward; t < end; t++)
         {
             _laneSamples[_laneStarts[LaneOf(cache, entry, t)]++] = new LaneSample
             {

@@ -290,7 +290,7 @@ internal sealed class Emitter
                     Bytes = block.Bytes,
                     SampleCount = block.SampleCount,
                     MinTimestampMs = block.MinTimestampMs,
-                    MaxTimestampMs = block.TimestampMs,
+                    MaxTimestampMs = block.MaxTimestampMs,
                     SealedAtMs = nowMs,
                 },
                 nowMs);

@@ -18,7 +18,7 @@ internal sealed class CompiledConfig
     {
         Config = config;
         Key = StableHash.Hash128(Encoding.UTF8.GetBytes(config.CanonicalText));
-        Rules = AggregationRule.CompileAll(config.Aggregation.Rules);
+        Rules = AggregationRule.CompileAll([.. config.Aggregation.Rules, .. Deduplicators.RulesOf(config)]);
         Resolver = new SeriesResolver(config, Rules, destinations);
         TimeWindows = [.. Resolver.TimeWindows];
         Labels = new LabelLimits(
@@ -30,6 +30,7 @@ internal sealed class CompiledConfig
     /// <summary>Equal for equal text.</summary>
     public UInt128 Key { get; }
 
+    /// <summary>Those of the configuration, and behind them <see cref="Deduplicators"/>.</summary>
     public AggregationRule[] Rules { get; }
 
     public SeriesResolver Resolver { get; }
@@ -174,5 +175,7 @@ internal sealed class Generation
         return resolved with { Retiring = retiring };
     }
 
-    private SeriesCache NewCache() => new(_hash, Config.Ingest.MaxCachedSeries, Retiring.Count > 0);
+    private SeriesCache NewCache() => new(
+        _hash, Config.Ingest.MaxCachedSeries, Retiring.Count > 0,
+        Array.Exists(RulesInForce, static rule => rule.Config.Ha is not null));
 }

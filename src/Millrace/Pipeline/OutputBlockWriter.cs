@@ -5,12 +5,13 @@ using Millrace.Model;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
+using Millrace.Routing;
 
 namespace Millrace.Pipeline;
 
 /// <summary>A sealed block of a closed window.</summary>
 internal readonly record struct BuiltBlock(
-    int Destination, int Lane, int SampleCount, long MinTimestampMs, long TimestampMs, ReadOnlyMemory<byte> Bytes);
+    int Destination, int Lane, int SampleCount, long MinTimestampMs, long MaxTimestampMs, ReadOnlyMemory<byte> Bytes);
 
 /// <summary>The payload of an output group, and its blocks in the group's order.</summary>
 internal readonly record struct BuiltGroup(
@@ -31,6 +32,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     private sealed record Placement(int Lane, byte[]? Labels);
 
+    private readonly LaneBlock _block = new();
+    private readonly List<Placement> _places = [];
+
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
     private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
 
@@ -41,7 +45,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         var (resolver, ruleThere) = generation.ResolverOf(rule);
         foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(resolver, destination, endMs, samples, blocks);
+            AddBlocks(resolver, ruleThere, destination, endMs, samples, blocks);
         }
         var writer = new OutputGroupWriter();
         var of = generation.RulesInForce[rule];
@@ -49,64 +53,52 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         foreach (var block in blocks)
         {
             writer.AddBlock(
-                destinations[block.Destination].Config.Name, block.Lane, block.SampleCount, block.MinTimestampMs, endMs,
-                block.Bytes.Span);
+                destinations[block.Destination].Config.Name, block.Lane, block.SampleCount, block.MinTimestampMs,
+                block.MaxTimestampMs, block.Bytes.Span);
         }
         return new BuiltGroup(writer.Finish([]), blocks, writer);
     }
 
+    /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
-        SeriesResolver resolver, int destination, long endMs, List<OutputSample> samples, List<BuiltBlock> blocks)
+        SeriesResolver resolver, int rule, int destination, long endMs, List<OutputSample> samples,
+        List<BuiltBlock> blocks)
     {
         var config = destinations[destination].Config;
-        var lanes = new ArrayBufferWriter<byte>?[config.Lanes];
-        var counts = new int[config.Lanes];
-        var beforeMs = new long[config.Lanes];
+        var isPlaced = resolver.IsPlaced(rule);
+        _places.Clear();
         foreach (var sample in samples)
         {
-            var (lane, labels) = Place(resolver, destination, sample);
-            if (labels is null)
-            {
-                continue;
-            }
-            var block = lanes[lane] ??= new ArrayBufferWriter<byte>();
-            if (sample.Histogram is null)
-            {
-                V1SeriesWriter.Write(block, labels, endMs - sample.BeforeMs, sample.Value);
-            }
-            else
-            {
-                V1SeriesWriter.WriteHistogram(block, labels, endMs, sample.Histogram);
-            }
-            beforeMs[lane] = Math.Max(beforeMs[lane], sample.BeforeMs);
-            if (++counts[lane] == config.MaxSamplesPerBlock)
-            {
-                blocks.Add(Seal(destination, lane, counts, endMs, beforeMs, lanes[lane]!));
-            }
+            _places.Add(Place(resolver, destination, isPlaced, sample));
         }
-        for (var lane = 0; lane < lanes.Length; lane++)
+        for (var lane = 0; lane < config.Lanes; lane++)
         {
-            if (counts[lane] > 0)
+            for (var i = 0; i < samples.Count; i++)
             {
-                blocks.Add(Seal(destination, lane, counts, endMs, beforeMs, lanes[lane]!));
+                if (_places[i].Lane != lane || _places[i].Labels is not { } labels)
+                {
+                    continue;
+                }
+                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
+                if (_block.Count == config.MaxSamplesPerBlock)
+                {
+                    blocks.Add(_block.Seal(destination, lane));
+                }
+            }
+            if (_block.Count > 0)
+            {
+                blocks.Add(_block.Seal(destination, lane));
             }
         }
+        _places.Clear();
     }
 
-    private Placement Place(SeriesResolver resolver, int destination, in OutputSample sample)
+    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
     {
-        var key = (resolver, destination, sample.Key);
+        var key = (resolver, isPlaced ? ~destination : destination, sample.Key);
         if (!_placements.TryGetValue(key, out var placement))
         {
-            var labels = new List<Label>();
-            // The labels come from our own encoder; a rule may well have removed the metric name.
-            var isWhole = LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
-                || defect == LabelDefect.MissingMetricName;
-            var series = LabelSet.From(labels);
-            placement = isWhole && resolver.TryPlace(destination, series, out var lane, out var sent)
-                // Mostly nothing is relabeled, and the shard's bytes serve.
-                ? new Placement(lane, sent.Equals(series) ? sample.Labels : LabelBlock.Encode(sent))
-                : new Placement(0, null);
+            placement = Place(resolver, destination, isPlaced, sample.Labels);
             if (_placements.Count >= MaxPlacements)
             {
                 _placements.Clear();
@@ -116,16 +108,64 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         return placement;
     }
 
-    private static BuiltBlock Seal(
-        int destination, int lane, int[] counts, long endMs, long[] beforeMs, ArrayBufferWriter<byte> uncompressed)
+    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, byte[] block)
     {
-        var compressed = new byte[Snappy.MaxEncodedLength(uncompressed.WrittenCount)];
-        var length = Snappy.Encode(uncompressed.WrittenSpan, compressed);
-        var block = new BuiltBlock(
-            destination, lane, counts[lane], endMs - beforeMs[lane], endMs, compressed.AsMemory(0, length));
-        uncompressed.ResetWrittenCount();
-        counts[lane] = 0;
-        beforeMs[lane] = 0;
-        return block;
+        var labels = new List<Label>();
+        // The labels come from our own encoder; a rule may well have removed the metric name.
+        if (!LabelBlock.TryParse(block, AnyLabels, labels, out var defect) && defect != LabelDefect.MissingMetricName)
+        {
+            return new Placement(0, null);
+        }
+        var series = LabelSet.From(labels);
+        if (isPlaced)
+        {
+            return new Placement(LaneKey.StableLaneOf(series, destinations[destination].Config.Lanes), block);
+        }
+        if (!resolver.TryPlace(destination, series, out var lane, out var sent))
+        {
+            return new Placement(0, null);
+        }
+        // Mostly nothing is relabeled: then the labels need not be kept twice.
+        return new Placement(lane, ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent));
+    }
+
+    /// <summary>The block that is being filled; its buffers are used again for the next one.</summary>
+    private sealed class LaneBlock
+    {
+        private readonly ArrayBufferWriter<byte> _uncompressed = new();
+        private byte[] _compressed = [];
+        private long _minTimestampMs = long.MaxValue;
+        private long _maxTimestampMs = long.MinValue;
+
+        public int Count { get; private set; }
+
+        public void Add(byte[] labels, long timestampMs, in OutputSample sample)
+        {
+            if (sample.Histogram is { } histogram)
+            {
+                V1SeriesWriter.WriteHistogram(_uncompressed, labels, timestampMs, histogram);
+            }
+            else
+            {
+                V1SeriesWriter.Write(_uncompressed, labels, timestampMs, sample.Value, sample.StartMs);
+            }
+            _minTimestampMs = Math.Min(_minTimestampMs, timestampMs);
+            _maxTimestampMs = Math.Max(_maxTimestampMs, timestampMs);
+            Count++;
+        }
+
+        public BuiltBlock Seal(int destination, int lane)
+        {
+            var maxBytes = Snappy.MaxEncodedLength(_uncompressed.WrittenCount);
+            _compressed = _compressed.Length < maxBytes ? new byte[maxBytes] : _compressed;
+            var length = Snappy.Encode(_uncompressed.WrittenSpan, _compressed);
+            // As long as it waits to be sent it takes what it needs, not what it might have needed.
+            var block = new BuiltBlock(
+                destination, lane, Count, _minTimestampMs, _maxTimestampMs, _compressed.AsSpan(0, length).ToArray());
+            _uncompressed.ResetWrittenCount();
+            Count = 0;
+            (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);
+            return block;
+        }
     }
 }

@@ -171,6 +171,11 @@ internal sealed class RuleHandover
     private long? LastWindow(int i)
     {
         var (rule, term) = (_old.RulesInForce[i], _before.Terms[i]);
+        if (rule.Config.IsDeduplicator)
+        {
+            // It hands nothing over: with the window under way it passes on what it holds, whenever it began.
+            return term.IsRetiring ? term.LastWindow : WindowUnderWay(i);
+        }
         if (_handsOverMs[i] is { } untilMs)
         {
             // Whole windows up to where the successor begins, also where that was planned otherwise before.

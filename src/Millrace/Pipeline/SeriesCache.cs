@@ -28,6 +28,10 @@ internal struct SeriesEntry
     public int FirstForward;
     public ushort AggregateCount;
     public ushort ForwardCount;
+
+    /// <summary>Forwards behind those, of histograms and exemplars only.</summary>
+    public ushort ExtraForwardCount;
+
     public ushort Route;
 
     /// <summary>Of the first aggregate and the first forward, mostly the only ones.</summary>
@@ -42,6 +46,8 @@ internal struct AggregateTarget
     public UInt128 SeriesKey;
     public ushort Task;
     public ushort Rule;
+
+    /// <summary>The group; of a deduplicator's series, its label block.</summary>
     public int Group;
 
     /// <summary>See <see cref="RuleSeries"/>.</summary>
@@ -66,6 +72,8 @@ internal struct ForwardTarget
     public int BuilderRound;
 
     public int LabelsLength;
+
+    /// <summary>In the arena; below 0 the complement of the number of a deduplicated series' block.</summary>
     public long LabelsAddress;
 }
 
@@ -81,7 +89,8 @@ internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels, string[]? Inp
 ///
 /// Any number of threads look up; adding takes the lock. What a reader finds through the table was written before.
 /// </summary>
-internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetiring = false) : ISeriesLabels
+internal sealed class SeriesCache(
+    KeyedHash hash, int maxSeries, bool hasRetiring = false, bool hasReplicas = false) : ISeriesLabels
 {
     private const int NotFound = -1;
 
@@ -95,7 +104,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
     private readonly Column<Identity> _identities = new();
     private readonly Column<SeriesEntry> _entries = new();
     private readonly Column<AggregateTarget> _aggregates = new();
+    private readonly Column<uint> _replicas = new(); // by aggregate target, where rules tell replicas apart
     private readonly Column<ForwardTarget> _forwards = new();
+    private readonly List<byte[]> _blocks = []; // labels of series that are deduplicated; shards keep them, too
     private readonly ByteArena _labels = new();
     private readonly List<GroupIdentity> _groups = [];
     private readonly Dictionary<(int Rule, UInt128 Group), int> _groupNumbers = [];
@@ -118,15 +129,26 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
 
     public ref AggregateTarget Aggregate(int index) => ref _aggregates[index];
 
+    /// <summary>Whether targets have a replica.</summary>
+    public bool HasReplicas => hasReplicas;
+
+    /// <summary>See <see cref="AggregationRule.ReplicaOf"/>.</summary>
+    public uint ReplicaOf(int aggregate) => _replicas[aggregate];
+
     public ref ForwardTarget Forward(int index) => ref _forwards[index];
 
     public GroupIdentity Group(int index) => _groups[index];
+
+    /// <summary>What a deduplicator passes on: where its targets have a group, it has a label block.</summary>
+    public byte[] Block(int index) => _blocks[index];
 
     /// <summary>The labels that a forward target sends, as a label block.</summary>
     public ReadOnlySpan<byte> LabelsOf(int seriesId)
     {
         ref var target = ref _forwards[seriesId];
-        return _labels[target.LabelsAddress, target.LabelsLength];
+        return target.LabelsAddress < 0
+            ? _blocks[(int)~target.LabelsAddress]
+            : _labels[target.LabelsAddress, target.LabelsLength];
     }
 
     public UInt128 HashOf(ReadOnlySpan<byte> labels) => hash.Hash(labels);
@@ -202,30 +224,67 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
         {
             FirstAggregate = _aggregateCount,
             FirstForward = _forwardCount,
-            AggregateCount = (ushort)resolved.Aggregates.Count,
+            AggregateCount = (ushort)(resolved.Aggregates.Count + resolved.Deduplications.Count),
             ForwardCount = (ushort)resolved.Forwards.Count,
+            ExtraForwardCount = (ushort)resolved.ExtraForwards.Count,
             Route = (ushort)resolved.Route,
             FirstTask = resolved.Aggregates.Count > 0 ? checked((ushort)resolved.Aggregates[0].Task) : (ushort)0,
             FirstLane = resolved.Forwards.Count > 0 ? checked((ushort)resolved.Forwards[0].Lane) : (ushort)0,
             Fate = resolved.Fate,
         };
-        _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count);
+        _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count + resolved.Deduplications.Count);
         foreach (var (rule, task, series) in resolved.Aggregates)
         {
             AddAggregate(rule, task, series);
+        }
+        foreach (var (rule, task, key, labels, replica) in resolved.Deduplications)
+        {
+            _aggregates[_aggregateCount++] = new AggregateTarget
+            {
+                SeriesKey = key,
+                Task = checked((ushort)task),
+                Rule = checked((ushort)rule),
+                Group = _blocks.Count,
+                SlotHint = NotFound,
+            };
+            _blocks.Add(labels);
+            SetReplica(replica);
         }
         if (Retiring is not null)
         {
             AddRetiring(id, resolved.Retiring ?? []);
         }
-        _forwards.EnsureCapacity(_forwardCount + resolved.Forwards.Count);
+        AddForwards(resolved.Forwards, ofDeduplications: 0);
+        AddForwards(resolved.ExtraForwards, resolved.Deduplications.Count);
+    }
+
+    /// <summary>Of the target added last.</summary>
+    private void SetReplica(uint replica)
+    {
+        if (hasReplicas)
+        {
+            _replicas.EnsureCapacity(_aggregateCount);
+            _replicas[_aggregateCount - 1] = replica;
+        }
+    }
+
+    /// <param name="forwards">Label blocks that are one array are kept once.</param>
+    /// <param name="ofDeduplications">So many of the latest deduplications' blocks are the series'.</param>
+    private void AddForwards(List<(int Lane, byte[] Labels)> forwards, int ofDeduplications)
+    {
+        _forwards.EnsureCapacity(_forwardCount + forwards.Count);
         byte[]? lastLabels = null;
         var address = 0L;
-        foreach (var (lane, labels) in resolved.Forwards)
+        foreach (var (lane, labels) in forwards)
         {
             if (!ReferenceEquals(labels, lastLabels))
             {
-                address = _labels.Add(labels);
+                var block = _blocks.Count - 1;
+                while (block >= _blocks.Count - ofDeduplications && !ReferenceEquals(_blocks[block], labels))
+                {
+                    block--;
+                }
+                address = block >= _blocks.Count - ofDeduplications ? ~(long)block : _labels.Add(labels);
                 lastLabels = labels;
             }
             _forwards[_forwardCount++] = new ForwardTarget
@@ -250,7 +309,8 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
     /// <summary>
     /// Alike for all rules: a retiring one may be in force again tomorrow, with the series it took meanwhile.
     /// </summary>
-    private void AddAggregate(int rule, int task, in RuleSeries series) =>
+    private void AddAggregate(int rule, int task, in RuleSeries series)
+    {
         _aggregates[_aggregateCount++] = new AggregateTarget
         {
             SeriesKey = series.Key,
@@ -260,6 +320,8 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             Group = GroupNumber(rule, series),
             SlotHint = NotFound,
         };
+        SetReplica(series.Replica);
+    }
 
     private int GroupNumber(int rule, in RuleSeries series)
     {

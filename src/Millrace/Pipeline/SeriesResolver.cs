@@ -16,6 +16,11 @@ internal readonly record struct ResolvedSeries(
     List<(int Rule, int Task, RuleSeries Series)> Aggregates,
     List<(int Lane, byte[] Labels)> Forwards)
 {
+    /// <summary>Deduplicators that take the series; the label blocks are what they pass on.</summary>
+    public List<(int Rule, int Task, UInt128 Key, byte[] Labels, uint Replica)> Deduplications { get; init; } = [];
+
+    /// <summary>Lanes that carry the histograms and exemplars of a series whose samples are deduplicated.</summary>
+    public List<(int Lane, byte[] Labels)> ExtraForwards { get; init; } = [];
     /// <summary>Taken by rules that a reload has removed or replaced; null: there are none.</summary>
     public IReadOnlyList<RetiringSeries>? Retiring { get; init; }
 }
@@ -33,6 +38,8 @@ internal sealed class SeriesResolver
     private readonly AggregationRule[] _rules;
     private readonly Relabeler _relabeling;
     private readonly Route[] _routes;
+    private readonly IReadOnlyList<DestinationConfig> _destinations;
+    private readonly Deduplicators _deduplicators;
     private readonly Relabeler[] _destinationRelabeling;
     private readonly int[] _firstLane;
     private readonly int[] _laneCounts;
@@ -42,13 +49,15 @@ internal sealed class SeriesResolver
         _config = config;
         _rules = rules;
         _relabeling = Compile(config.RelabelConfigs);
+        _deduplicators = new Deduplicators(config);
+        _destinations = [.. Configured(config, destinations)];
         _destinationRelabeling = new Relabeler[destinations.Count];
         _firstLane = new int[destinations.Count];
         _laneCounts = new int[destinations.Count];
         var lanes = 0;
         for (var i = 0; i < destinations.Count; i++)
         {
-            _destinationRelabeling[i] = Compile(Find(config, destinations[i].Name)?.RelabelConfigs ?? []);
+            _destinationRelabeling[i] = Compile(_destinations[i].RelabelConfigs);
             _firstLane[i] = lanes;
             _laneCounts[i] = destinations[i].Lanes;
             lanes += destinations[i].Lanes;
@@ -88,7 +97,7 @@ internal sealed class SeriesResolver
             {
                 continue;
             }
-            var fate = Take(_routes[i], series, resolved);
+            var fate = Take(i, series, resolved);
             if (isFirst || fate == SeriesFate.None)
             {
                 resolved = resolved with { Fate = fate, Route = isFirst ? i : resolved.Route };
@@ -102,19 +111,32 @@ internal sealed class SeriesResolver
         return resolved;
     }
 
-    /// <summary>The destinations of a rule's outputs: those of all routes that feed the rule.</summary>
+    /// <summary>
+    /// The destinations of a rule's outputs: those of all routes that feed the rule; of a deduplicator, those whose
+    /// input it is.
+    /// </summary>
     public SortedSet<int> DestinationsOf(int rule)
     {
         var destinations = new SortedSet<int>();
-        foreach (var route in _routes)
+        for (var i = 0; i < _routes.Length; i++)
         {
-            if (Array.IndexOf(route.Rules, rule) >= 0)
+            if (Array.IndexOf(_routes[i].Rules, rule) >= 0)
             {
-                destinations.UnionWith(route.Destinations);
+                destinations.UnionWith(_routes[i].Destinations);
+            }
+            foreach (var destination in _routes[i].Destinations)
+            {
+                if (_deduplicators.RuleOf(i, _destinations[destination]) == rule)
+                {
+                    destinations.Add(destination);
+                }
             }
         }
         return destinations;
     }
+
+    /// <summary>Whether a rule's output has the labels with which its destination sends it.</summary>
+    public bool IsPlaced(int rule) => _rules[rule].Config.IsDeduplicator && _deduplicators.IsOfDestination(rule);
 
     /// <summary>The lane and the labels with which a destination sends a series; false: it drops the series.</summary>
     public bool TryPlace(int destination, LabelSet series, out int lane, out LabelSet sent)
@@ -128,8 +150,9 @@ internal sealed class SeriesResolver
         return true;
     }
 
-    private SeriesFate Take(Route route, LabelSet series, in ResolvedSeries resolved)
+    private SeriesFate Take(int number, LabelSet series, in ResolvedSeries resolved)
     {
+        var route = _routes[number];
         if (!TryRelabel(route.Relabeling, series, out series))
         {
             return SeriesFate.Relabeled;
@@ -152,12 +175,51 @@ internal sealed class SeriesResolver
             {
                 if (TryPlace(destination, series, out var lane, out var sent))
                 {
-                    resolved.Forwards.Add((_firstLane[destination] + lane, LabelBlock.Encode(sent)));
+                    Forward(number, destination, lane, sent, series, resolved);
                 }
             }
         }
-        return resolved.Aggregates.Count == 0 && resolved.Forwards.Count == 0 ? SeriesFate.Unused : SeriesFate.None;
+        return resolved.Aggregates.Count + resolved.Deduplications.Count + resolved.Forwards.Count == 0
+            ? SeriesFate.Unused
+            : SeriesFate.None;
     }
+
+    private void Forward(
+        int route, int destination, int lane, LabelSet sent, LabelSet series, in ResolvedSeries resolved)
+    {
+        var deduplicator = _deduplicators.RuleOf(route, _destinations[destination]);
+        var labels = LabelBlock.Encode(sent);
+        if (deduplicator < 0)
+        {
+            resolved.Forwards.Add((_firstLane[destination] + lane, labels));
+            return;
+        }
+        resolved.ExtraForwards.Add((_firstLane[destination] + lane, labels));
+        if (resolved.Deduplications.Exists(other => other.Rule == deduplicator))
+        {
+            return; // Another destination of the route.
+        }
+        var identity = WithoutDroppedLabels(_deduplicators.RuleOf(route), series);
+        if (_deduplicators.IsOfDestination(deduplicator))
+        {
+            identity = TryPlace(destination, identity, out _, out var relabeled)
+                ? WithoutDroppedLabels(deduplicator, relabeled)
+                : LabelSet.Empty;
+        }
+        if (identity.Count == 0)
+        {
+            return; // Nothing is left to send.
+        }
+        // Series of a target stay in one task, and so together in the blocks that it gives.
+        var task = LaneKey.StableLaneOf(identity, _config.Aggregation.TaskCount);
+        // One array for both where they are equal: they are kept once.
+        resolved.Deduplications.Add((
+            deduplicator, task, identity.StableKey(), identity.Equals(sent) ? labels : LabelBlock.Encode(identity),
+            _rules[deduplicator].ReplicaOf(series)));
+    }
+
+    private LabelSet WithoutDroppedLabels(int deduplicator, LabelSet series) =>
+        deduplicator < 0 ? series : _rules[deduplicator].WithoutDroppedLabels(series);
 
     /// <summary>vmagent's truth table of keepInput and dropInput; without rules everything goes on.</summary>
     private static bool Forwards(Route route, bool isMatched) =>
@@ -171,7 +233,7 @@ internal sealed class SeriesResolver
             throw new ArgumentException($"match \"{config.Match}\" of route \"{config.Name}\": {error}");
         }
         var rules = new List<int>();
-        for (var i = 0; i < _rules.Length; i++)
+        for (var i = 0; i < _config.Aggregation.Rules.Count; i++)
         {
             if (config.Aggregate && (config.AggregateRules is null || Contains(config.AggregateRules, _rules[i].Name)))
             {
@@ -214,6 +276,18 @@ internal sealed class SeriesResolver
         var problems = new List<ConfigProblem>();
         var relabeler = Relabeler.Compile(configs, problems);
         return problems.Count == 0 ? relabeler : throw new ArgumentException(problems[0].ToString());
+    }
+
+    /// <summary>
+    /// Under a configuration of an earlier time a destination has what that says of it, or nothing.
+    /// </summary>
+    private static IEnumerable<DestinationConfig> Configured(
+        MillraceConfig config, IReadOnlyList<DestinationConfig> destinations)
+    {
+        foreach (var destination in destinations)
+        {
+            yield return Find(config, destination.Name) ?? new DestinationConfig { Name = destination.Name };
+        }
     }
 
     private static DestinationConfig? Find(MillraceConfig config, string name)

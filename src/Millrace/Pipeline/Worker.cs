@@ -250,6 +250,7 @@ internal sealed class Worker
     private void Apply(BatchItem item, int task, ReadOnlySpan<TaskSample> samples)
     {
         var cache = item.Batch.Cache;
+        var hasReplicas = cache.HasReplicas;
         var shards = _tasks[task] ??= new RuleShard?[_rules.Terms.Length];
         foreach (ref readonly var sample in samples)
         {
@@ -258,9 +259,7 @@ internal sealed class Worker
             var slot = target.SlotHint;
             if (!shard.HoldsSeries(slot, target.SeriesKey))
             {
-                var group = cache.Group(target.Group);
-                target.SlotHint = slot = shard.SlotOf(
-                    target.SeriesKey, group.Key, group.Labels, target.Target, group.InputLabels);
+                target.SlotHint = slot = SlotOf(shard, cache, target);
             }
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;
@@ -268,9 +267,13 @@ internal sealed class Worker
             pending.TimesMs[at] = sample.TimeMs;
             pending.Values[at] = sample.Value;
             pending.StartsMs[at] = sample.StartMs;
+            if (hasReplicas)
+            {
+                pending.Replicas[at] = cache.ReplicaOf(sample.Target);
+            }
             if (at + 1 == PendingSamples.Capacity)
             {
-                shard.Add(pending, item.ArrivalMs, _scratch);
+                shard.Take(pending, item.ArrivalMs, _scratch);
                 pending.Count = 0;
             }
         }
@@ -279,7 +282,7 @@ internal sealed class Worker
             var pending = shard.Pending!;
             if (pending.Count > 0)
             {
-                shard.Add(pending, item.ArrivalMs, _scratch);
+                shard.Take(pending, item.ArrivalMs, _scratch);
                 pending.Count = 0;
             }
             shard.Pending = null;
@@ -302,13 +305,21 @@ internal sealed class Worker
             var shard = shards[target.Rule] ?? NewShard(histogram.Task, target.Rule);
             if (!shard.HoldsSeries(target.SlotHint, target.SeriesKey))
             {
-                var group = cache.Group(target.Group);
-                target.SlotHint = shard.SlotOf(
-                    target.SeriesKey, group.Key, group.Labels, target.Target, group.InputLabels);
+                target.SlotHint = SlotOf(shard, cache, target);
             }
             var message = item.Batch.BytesOf(item.Batch.Extras[histogram.Extra]);
             shard.AddHistogram(target.SlotHint, histogram.TimeMs, message, item.ArrivalMs);
         }
+    }
+
+    private static int SlotOf(RuleShard shard, SeriesCache cache, in AggregateTarget target)
+    {
+        if (shard is DedupShard deduplicator)
+        {
+            return deduplicator.SlotOf(target.SeriesKey, cache.Block(target.Group));
+        }
+        var group = cache.Group(target.Group);
+        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels, target.Target, group.InputLabels);
     }
 
     private PendingSamples Lend(RuleShard shard)

@@ -44,6 +44,16 @@ internal static class RuleMetrics
             "millrace_aggregation_repeated_samples_total", "Samples equal in time to one that was counted already.");
         WriteEach(page, rules, static rule => rule.Repeats);
         page.Counter(
+            "millrace_aggregation_dedup_dropped_samples_total",
+            "Samples that gave way to another one of their series and dedup interval.");
+        WriteEach(page, rules, static rule => rule.DedupDropped);
+        page.Counter(
+            "millrace_aggregation_replica_dropped_samples_total", "Samples of replicas that were not the chosen one.");
+        WriteEach(page, rules, static rule => rule.ReplicaDropped);
+        page.Counter(
+            "millrace_aggregation_replica_failovers_total", "Times that another replica took over, series by series.");
+        WriteEach(page, rules, static rule => rule.ReplicaFailovers);
+        page.Counter(
             "millrace_aggregation_out_of_order_samples_total", "Samples older than the last one of their series.");
         WriteEach(page, rules, static rule => rule.OutOfOrder);
         page.Counter("millrace_aggregation_resets_total", "Counter resets.");

@@ -23,6 +23,12 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long Repeats { get; private set; }
 
+    public long DedupDropped { get; private set; }
+
+    public long ReplicaDropped { get; private set; }
+
+    public long ReplicaFailovers { get; private set; }
+
     public long OutOfOrder { get; private set; }
 
     public long AmbiguousResets { get; private set; }
@@ -114,6 +120,9 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         NotANumber += counters.NotANumber;
         TooFarAhead += counters.TooFarAhead;
         Repeats += counters.Repeats;
+        DedupDropped += counters.DedupDropped;
+        ReplicaDropped += counters.ReplicaDropped;
+        ReplicaFailovers += counters.ReplicaFailovers;
         OutOfOrder += counters.OutOfOrder;
         AmbiguousResets += counters.AmbiguousResets;
         CounterResets += counters.CounterResets;

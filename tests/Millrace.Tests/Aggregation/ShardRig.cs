@@ -67,6 +67,7 @@ internal sealed class ShardRig
             _pending.TimesMs[at] = _originMs + sample.TimeMs;
             _pending.Values[at] = sample.Value;
             _pending.StartsMs[at] = sample.StartMs == 0 ? 0 : _originMs + sample.StartMs;
+            _pending.Replicas[at] = taken.Replica;
             if (_pending.Count == PendingSamples.Capacity)
             {
                 Flush(arrivalMs);
@@ -117,7 +118,7 @@ internal sealed class ShardRig
     {
         if (_pending.Count > 0)
         {
-            Shard.Add(_pending, _originMs + arrivalMs, _scratch);
+            Shard.Take(_pending, _originMs + arrivalMs, _scratch);
             _pending.Count = 0;
         }
     }

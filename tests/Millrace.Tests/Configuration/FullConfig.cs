@@ -34,13 +34,16 @@ internal static class FullConfig
         aggregation:
           tasks: {count: 64, by: [job]}
           rule_files: [rules.yml]
-          dedup_interval: 0s
+          dedup_interval: 5s
+          drop_input_labels: [replica]
+          ha: {replica_label: prometheus_replica, failover_timeout: 45s}
           catch_up: 2m
           max_open_windows: 128
           rules:
           - name: requests
             match: ['{__name__=~"http_.*"}', up]
             interval: 1m
+            dedup_interval: 30s
             staleness_interval: 2m
             ignore_first_sample_interval: 90s
             outputs: [total, rate_sum]
@@ -70,6 +73,8 @@ internal static class FullConfig
             keep_metric_names: true
             ignore_old_samples: true
             by: [job]
+            drop_input_labels: []
+            dedup_interval: 0s
             outputs: [max]
             time: arrival
             first_sample: zero
@@ -97,6 +102,8 @@ internal static class FullConfig
             retry_max_interval: 2m
           relabel_configs:
           - {action: labeldrop, regex: [tmp_a, tmp_b]}
+          dedup_interval: 1m
+          drop_input_labels: [zone]
           queue: {max_bytes: 2GiB, max_age: 12h, memory_bytes: 32MiB}
           lanes: 8
           flush_interval: 500ms

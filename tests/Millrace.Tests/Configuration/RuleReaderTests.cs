@@ -22,6 +22,9 @@ public class RuleReaderTests
     [InlineData(Minimal + "\n  match: null")]
     [InlineData(Minimal + "\n  dedup_interval: -1s")]
     [InlineData(Minimal + "\n  dedup_interval: 0s")]
+    [InlineData(Minimal + "\n  dedup_interval: 10ms")]
+    [InlineData(Minimal + "\n  dedup_interval: 30s")]
+    [InlineData(Minimal + "\n  dedup_interval: 1m")]
     [InlineData(Minimal + "\n  staleness_interval: 1m")]
     [InlineData(Minimal + "\n  staleness_interval: 100s")]
     [InlineData(Minimal + "\n  ignore_first_sample_interval: -5s")]
@@ -81,8 +84,7 @@ public class RuleReaderTests
         { Minimal + "\n  dedup_interval: x", "[0].dedup_interval", "\"x\" is not a duration" },
         { Minimal + "\n  dedup_interval: 2m", "[0].dedup_interval", "longer than the interval" },
         { Minimal + "\n  dedup_interval: 7s", "[0].dedup_interval", "does not divide" },
-        { Minimal + "\n  dedup_interval: 30s", "[0].dedup_interval", "not available" },
-        { Minimal + "\n  dedup_interval: 1m", "[0].dedup_interval", "not available" },
+        { Minimal + "\n  dedup_interval: 100us", "[0].dedup_interval", "whole milliseconds" },
         { Minimal + "\n  staleness_interval: 59s", "[0].staleness_interval", "shorter than the interval" },
         { Minimal + "\n  staleness_interval: 1w", "[0].staleness_interval", "\"1w\" is not a duration" },
         { Minimal + "\n  ignore_first_sample_interval: 1d", "[0].ignore_first_sample_interval", "\"1d\"" },

@@ -48,7 +48,8 @@ public sealed class ConvertTests : IDisposable
         first.InputRelabelConfigs[0].If.ShouldBe(["{a=\"b\"}", "{c=\"it's\"}"]);
         config.Aggregation.Rules[2].Name.ShouldBe("peaks");
         config.Aggregation.Rules[2].FlushOnShutdown.ShouldBeTrue();
-        _run.Output.ShouldContain("# Not available in this version: dedup_interval: 30s");
+        first.DedupInterval.ShouldBe(TimeSpan.FromSeconds(30));
+        config.Aggregation.Rules[2].DedupInterval.ShouldBeNull();
     }
 
     [Fact]
@@ -91,6 +92,33 @@ public sealed class ConvertTests : IDisposable
         config.Destinations[0].RelabelConfigs.Count.ShouldBe(1);
         config.Destinations[1].RelabelConfigs.ShouldBeEmpty();
         config.Aggregation.Rules[0].DropInputLabels.ShouldBe(["x", "y"]);
+    }
+
+    [Fact]
+    public async Task Deduplication_stands_at_its_level()
+    {
+        var config = await ConvertAsync("vmagent", "--",
+            "-remoteWrite.url=http://a/write,http://b/write,http://c/write", "-streamAggr.dedupInterval=30s",
+            "-streamAggr.dropInputLabels=replica",
+            $"-remoteWrite.streamAggr.config=,{_run.File("rules.yml", Rules)}",
+            "-remoteWrite.streamAggr.dedupInterval=1m,,45s", "-remoteWrite.streamAggr.dropInputLabels=x^^y");
+        config.Aggregation.DedupInterval.ShouldBe(TimeSpan.FromSeconds(30));
+        config.Aggregation.DropInputLabels.ShouldBe(["replica"]);
+        config.Destinations.Select(d => d.DedupInterval.TotalSeconds).ShouldBe([60, 0, 0]);
+        config.Destinations[0].DropInputLabels.ShouldBe(["x", "y"]);
+        // The rules are those of the second URL, which has no interval for them.
+        config.Aggregation.Rules.Select(rule => rule.DedupInterval?.TotalSeconds).ShouldBe([30, null, null]);
+        _run.Output.ShouldContain("dedupInterval=45s is left out: it is not a multiple");
+    }
+
+    [Fact]
+    public async Task Deduplication_needs_no_rules()
+    {
+        var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write",
+            "-streamAggr.dedupInterval=60s", "-streamAggr.dropInputLabels=a,b");
+        config.Aggregation.DedupInterval.ShouldBe(TimeSpan.FromMinutes(1));
+        config.Aggregation.DropInputLabels.ShouldBe(["a", "b"]);
+        _run.Output.ShouldNotContain("No counterpart:");
     }
 
     [Fact]

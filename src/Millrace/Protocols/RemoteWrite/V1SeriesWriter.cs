@@ -11,9 +11,12 @@ internal static class V1SeriesWriter
     /// <param name="labels">A label block.</param>
     /// <param name="timestampMs">Milliseconds since the epoch.</param>
     /// <param name="value">Written also when it is 0, so that all samples look alike.</param>
-    public static void Write(IBufferWriter<byte> target, ReadOnlySpan<byte> labels, long timestampMs, double value)
+    /// <param name="startMs">When the counter began; 0: not known, and not written.</param>
+    public static void Write(
+        IBufferWriter<byte> target, ReadOnlySpan<byte> labels, long timestampMs, double value, long startMs = 0)
     {
-        var sampleBytes = 1 + 8 + 1 + WireWriter.VarintSize((ulong)timestampMs);
+        var sampleBytes = 1 + 8 + 1 + WireWriter.VarintSize((ulong)timestampMs)
+            + (startMs == 0 ? 0 : 1 + WireWriter.VarintSize((ulong)startMs));
         var seriesBytes = labels.Length + WireWriter.FieldSize(sampleBytes);
         var size = WireWriter.FieldSize(seriesBytes);
         var writer = new WireWriter(target.GetSpan(size));
@@ -22,6 +25,10 @@ internal static class V1SeriesWriter
         writer.WriteHead(V1Wire.SeriesSample, sampleBytes);
         writer.WriteDouble(V1Wire.SampleValue, value);
         writer.WriteVarint(V1Wire.SampleTimestamp, (ulong)timestampMs);
+        if (startMs != 0)
+        {
+            writer.WriteVarint(V1Wire.SampleStartTimestamp, (ulong)startMs);
+        }
         target.Advance(size);
     }
 
