@@ -197,7 +197,9 @@ internal sealed class WindowInquiry
             var rule = _generation.Rules[number];
             foreach (var output in rule.Outputs)
             {
-                if (rule.OutputLabels(taken.Group, output) is { } labels && labels.Equals(_output))
+                // Of an output with several series, the one that is asked for.
+                var value = output.Label is null ? "" : _output[output.Label];
+                if (rule.OutputLabels(taken.Group, output, value) is { } labels && labels.Equals(_output))
                 {
                     Rule ??= rule;
                     StartMs = EndMs - rule.IntervalMs;
