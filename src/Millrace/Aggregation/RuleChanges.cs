@@ -14,8 +14,8 @@ internal enum RuleChange
 
 /// <summary>
 /// Which rule of a configuration is which of the one before. Equal definitions are the same rule, wherever they stand
-/// and whatever they are called. Of the others, a rule is a changed one if it has the name of one that is gone, or
-/// the same selectors, or differs in the selectors alone. A function of both lists: a replay decides alike.
+/// and whatever they are called. Of the others, a rule is a changed one if it has the name of one that is gone, or,
+/// where one of the two has no name, the same selectors or all but the selectors. A function of both lists: a replay decides alike.
 /// </summary>
 internal sealed class RuleChanges
 {
@@ -48,8 +48,10 @@ internal sealed class RuleChanges
         var isSame = Array.ConvertAll(pairs, static pair => pair != None);
         Pair(before, after, pairs, isTaken,
             static (old, rule) => rule.Config.Name.Length > 0 && old.Config.Name == rule.Config.Name);
-        Pair(before, after, pairs, isTaken, static (old, rule) => HaveSameSelectors(old.Config, rule.Config));
-        Pair(before, after, pairs, isTaken, static (old, rule) => old.KeyWithoutMatch == rule.KeyWithoutMatch);
+        Pair(before, after, pairs, isTaken,
+            static (old, rule) => MayBeSame(old, rule) && HaveSameSelectors(old.Config, rule.Config));
+        Pair(before, after, pairs, isTaken,
+            static (old, rule) => MayBeSame(old, rule) && old.KeyWithoutMatch == rule.KeyWithoutMatch);
         var removed = new List<int>();
         for (var i = 0; i < before.Count; i++)
         {
@@ -77,6 +79,10 @@ internal sealed class RuleChanges
             }
         }
     }
+
+    /// <summary>Two names are two rules.</summary>
+    private static bool MayBeSame(AggregationRule old, AggregationRule rule) =>
+        old.Config.Name.Length == 0 || rule.Config.Name.Length == 0;
 
     private static bool HaveSameSelectors(AggregationRuleConfig a, AggregationRuleConfig b)
     {

@@ -35,7 +35,8 @@ public sealed class ReloadAndTryTests
         status.ShouldBe(HttpStatusCode.BadRequest, answer);
         answer.ShouldContain("match");
         answer.ShouldContain("incraese");
-        (status, _) = await ReloadAsync(millrace, good.Replace("rules: [{", "rules: [null, {", StringComparison.Ordinal));
+        (status, _) = await ReloadAsync(
+            millrace, good.Replace("rules: [{", "rules: [null, {", StringComparison.Ordinal));
         status.ShouldBe(HttpStatusCode.BadRequest);
         var metrics = await millrace.ScrapeAsync();
         metrics.Sum("millrace_config_reload_errors_total").ShouldBe(2);
@@ -89,7 +90,8 @@ public sealed class ReloadAndTryTests
         (await millrace.ScrapeAsync()).Sum("millrace_ingest_samples_total").ShouldBe(45);
     }
 
-    private static async Task<(HttpStatusCode Status, string Answer)> ReloadAsync(MillraceProcess millrace, string config)
+    private static async Task<(HttpStatusCode Status, string Answer)> ReloadAsync(
+        MillraceProcess millrace, string config)
     {
         await File.WriteAllTextAsync(millrace.ConfigPath, config);
         using var http = new HttpClient();
