@@ -49,7 +49,8 @@ public partial class DocumentationTests
     {
         const string Base = "aggregation: {rules: [{interval: 1m, outputs: [max]RULE}]}\nroutes: [{to: "
             + "[storage]ROUTE}]\n"
-            + "destinations: [{name: storageDESTINATION, remote_write: {url: 'http://a/'REMOTE}, queue: {QUEUE}}]\n";
+            + "destinations: [{name: storageDESTINATION, remote_write: {url: 'http://a/'REMOTE}, queue: {QUEUE}, "
+            + "dead_letters: {LETTERS}}]\n";
         var defaults = LoadedConfig.Good(Filled("", ""));
         foreach (var (key, value) in Rows().Where(r => r.Default.Length > 0))
         {
@@ -57,6 +58,7 @@ public partial class DocumentationTests
                 : key.StartsWith("routes[].", StringComparison.Ordinal) ? "ROUTE"
                 : key.StartsWith("destinations[].remote_write.", StringComparison.Ordinal) ? "REMOTE"
                 : key.StartsWith("destinations[].queue.", StringComparison.Ordinal) ? "QUEUE"
+                : key.StartsWith("destinations[].dead_letters.", StringComparison.Ordinal) ? "LETTERS"
                 : key.StartsWith("destinations[].", StringComparison.Ordinal) ? "DESTINATION" : "";
             if (place.Length == 0)
             {
@@ -71,8 +73,8 @@ public partial class DocumentationTests
             }, key);
         }
 
-        string Filled(string place, string text) => Regex.Replace(Base, "RULE|ROUTE|REMOTE|DESTINATION|QUEUE",
-            match => match.Value != place ? "" : match.Value == "QUEUE" ? text : ", " + text);
+        string Filled(string place, string text) => Regex.Replace(Base, "RULE|ROUTE|REMOTE|DESTINATION|QUEUE|LETTERS",
+            match => match.Value != place ? "" : match.Value is "QUEUE" or "LETTERS" ? text : ", " + text);
     }
 
     [Fact]
