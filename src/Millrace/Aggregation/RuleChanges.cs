@@ -15,7 +15,8 @@ internal enum RuleChange
 /// <summary>
 /// Which rule of a configuration is which of the one before. Equal definitions are the same rule, wherever they stand
 /// and whatever they are called. Of the others, a rule is a changed one if it has the name of one that is gone, or,
-/// where one of the two has no name, the same selectors or all but the selectors. A function of both lists: a replay decides alike.
+/// where one of the two has no name, the same selectors or all but the selectors.
+/// A function of both lists: a replay decides alike.
 /// </summary>
 internal sealed class RuleChanges
 {
