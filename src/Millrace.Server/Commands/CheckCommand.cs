@@ -3,6 +3,7 @@ using System.IO;
 using System.Linq;
 using System.Net.Http;
 using Millrace.Aggregation;
+using Millrace.Aggregation.Outputs;
 using Millrace.Configuration;
 using Millrace.Model;
 
@@ -108,7 +109,7 @@ internal static class CheckCommand
         output.WriteLine($"  outputs:  {string.Join(", ", rule.Outputs)}");
         foreach (var function in rule.Outputs)
         {
-            output.WriteLine($"  writes:   {NameIn(rule)}{OutputNaming.Suffix(rule, function)}");
+            output.WriteLine($"  writes:   {NameIn(rule)}{OutputNaming.Suffix(rule, OutputKind.Find(function)!)}");
         }
         output.WriteLine($"  interval: {rule.IntervalText}, {Time(rule)}");
     }

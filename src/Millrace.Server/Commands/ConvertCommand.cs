@@ -94,15 +94,6 @@ internal sealed class YamlLines
 
     public void AddElement(ConfigNode mapping, int indent) => _text.Append(YamlText.Element(mapping, indent));
 
-    /// <summary>An element that cannot be used yet.</summary>
-    public void AddCommentedElement(ConfigNode mapping, int indent)
-    {
-        foreach (var line in YamlText.Element(mapping, 0).TrimEnd('\n').Split('\n'))
-        {
-            Add(indent, $"# {line}");
-        }
-    }
-
     /// <summary>A list of mappings under a key; nothing when it is empty.</summary>
     public void AddList(int indent, string key, IReadOnlyList<ConfigNode> elements)
     {

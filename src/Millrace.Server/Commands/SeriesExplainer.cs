@@ -1,6 +1,7 @@
 using System.IO;
 using System.Linq;
 using Millrace.Aggregation;
+using Millrace.Aggregation.Outputs;
 using Millrace.Configuration;
 using Millrace.Delivery;
 using Millrace.Model;
@@ -15,6 +16,9 @@ namespace Millrace.Server.Commands;
 /// </summary>
 internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
 {
+    /// <summary>Stands for the values of a label that only the samples tell.</summary>
+    private static readonly string[] AnyValue = ["…"];
+
     public void Explain(LabelSet series)
     {
         output.WriteLine($"series {series}");
@@ -110,14 +114,19 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         }
         var group = OutputNaming.Group(rule, relabeled);
         output.WriteLine($"    group {group}");
-        foreach (var function in rule.Outputs)
+        foreach (var text in rule.Outputs)
         {
-            var result = OutputNaming.Output(rule, group, function);
-            output.WriteLine($"    feeds {result}");
-            if (Relabel("      ", "output_relabel_configs", rule.OutputRelabelConfigs, RelabelDialect.VmAgent, result)
-                is { } written)
+            var kind = OutputKind.Find(text)!;
+            var values = kind.LabelValues.Count > 0 ? kind.LabelValues : kind.Label is null ? [""] : AnyValue;
+            foreach (var value in values)
             {
-                Deliver("      ", written, destinations);
+                var result = OutputNaming.Output(rule, group, kind, value);
+                output.WriteLine($"    feeds {result}");
+                if (Relabel("      ", "output_relabel_configs", rule.OutputRelabelConfigs, RelabelDialect.VmAgent,
+                    result) is { } written)
+                {
+                    Deliver("      ", written, destinations);
+                }
             }
         }
         return true;

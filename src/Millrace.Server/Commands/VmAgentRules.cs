@@ -35,11 +35,6 @@ internal sealed class VmAgentRules
             var entries = new List<ConfigEntry>(rule.Entries);
             AddDefaults(entries, level);
             RemoveDedup(entries, level);
-            if (!KeepAvailableOutputs(entries))
-            {
-                _lines.AddCommentedElement(rule, Indent);
-                continue;
-            }
             if (prefix is not null)
             {
                 names.Add(Name(entries, prefix));
@@ -80,29 +75,6 @@ internal sealed class VmAgentRules
         {
             _lines.Add(Indent, $"# Not available in this version: dedup_interval: {written}");
         }
-    }
-
-    /// <summary>False when none is left.</summary>
-    private bool KeepAvailableOutputs(List<ConfigEntry> entries)
-    {
-        var index = entries.FindIndex(e => e.Key == "outputs");
-        if (index < 0 || entries[index].Value.Kind != ConfigNodeKind.Sequence)
-        {
-            return true;
-        }
-        var outputs = entries[index].Value.Elements;
-        var kept = outputs.Where(o => RuleReader.IsAvailable(o.Text)).ToList();
-        if (kept.Count == outputs.Count)
-        {
-            return true;
-        }
-        var missing = string.Join(", ", outputs.Where(o => !RuleReader.IsAvailable(o.Text)).Select(o => o.Text));
-        _lines.Add(Indent, $"# Not available in this version: outputs: [{missing}]");
-        entries[index] = entries[index] with
-        {
-            Value = new ConfigNode { Kind = ConfigNodeKind.Sequence, Elements = kept },
-        };
-        return kept.Count > 0;
     }
 
     private string Name(List<ConfigEntry> entries, string prefix)

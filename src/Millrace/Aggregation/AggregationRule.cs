@@ -25,7 +25,9 @@ internal enum RuleVerdict
 /// <param name="Target">
 /// A hash of the target, the labels job and instance as they came; 0: there is none, or the rule does not ask.
 /// </param>
-internal readonly record struct RuleSeries(UInt128 Key, UInt128 GroupKey, LabelSet Group, uint Target = 0);
+/// <param name="Labels">The values of <see cref="AggregationRule.InputLabels"/>; null if there are none.</param>
+internal readonly record struct RuleSeries(
+    UInt128 Key, UInt128 GroupKey, LabelSet Group, uint Target = 0, string[]? Labels = null);
 
 /// <summary>
 /// A compiled rule: the pure part of an aggregation. Which series it takes, how it groups them, what its outputs are
@@ -56,6 +58,10 @@ internal sealed class AggregationRule
         IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
+        UsesLastSamples = Array.Exists(Outputs, output => output.UsesLastSamples);
+        InputLabels = InputLabelsOf(Outputs);
+        TakesHistograms = !IsArrivalTime
+            && Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
         _inputRelabeling = CompileRelabeling(config.InputRelabelConfigs);
@@ -85,6 +91,15 @@ internal sealed class AggregationRule
     public OutputKind[] Outputs { get; }
 
     public bool HasCounters { get; }
+
+    /// <summary>Some output needs the last sample of each series.</summary>
+    public bool UsesLastSamples { get; }
+
+    /// <summary>The labels of the input that outputs look at.</summary>
+    public string[] InputLabels { get; }
+
+    /// <summary>Some output makes something of native histograms; in arrival time none does.</summary>
+    public bool TakesHistograms { get; }
 
     /// <summary>Its series and groups are counted, which takes one task for all of them.</summary>
     public bool IsBounded => Config.MaxSeries > 0 || Config.MaxGroups > 0;
@@ -120,7 +135,8 @@ internal sealed class AggregationRule
             return RuleVerdict.Dropped;
         }
         var group = OutputNaming.Group(Config, input);
-        taken = new RuleSeries(input.StableKey(), group.StableKey(), group, TargetOf(series));
+        taken = new RuleSeries(
+            input.StableKey(), group.StableKey(), group, TargetOf(series), ValuesOfInputLabels(input));
         return RuleVerdict.Taken;
     }
 
@@ -131,10 +147,15 @@ internal sealed class AggregationRule
     public int TaskOf(in RuleSeries series, int taskCount) =>
         (int)(ulong)((IsBounded ? Key : series.GroupKey) % (UInt128)taskCount);
 
+    /// <summary>The state of an output for one window.</summary>
+    public OutputWindow NewWindow(int output) => Outputs[output].NewWindow(
+        new OutputSetting(IsArrivalTime, Array.IndexOf(InputLabels, Outputs[output].InputLabel)));
+
     /// <summary>The labels of an output series; null when output relabeling drops it.</summary>
-    public LabelSet? OutputLabels(LabelSet group, OutputKind output)
+    /// <param name="value">The value of the output's label, if it has one.</param>
+    public LabelSet? OutputLabels(LabelSet group, OutputKind output, string value = "")
     {
-        var series = OutputNaming.Output(Config, group, output.Name);
+        var series = OutputNaming.Output(Config, group, output, value);
         return _outputRelabeling.TryApply(series, new LabelBuilder(), out var relabeled) ? relabeled : null;
     }
 
@@ -168,6 +189,33 @@ internal sealed class AggregationRule
             }
         }
         return LabelSet.From(kept);
+    }
+
+    private string[]? ValuesOfInputLabels(LabelSet input)
+    {
+        if (InputLabels.Length == 0)
+        {
+            return null;
+        }
+        var values = new string[InputLabels.Length];
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] = input[InputLabels[i]];
+        }
+        return values;
+    }
+
+    private static string[] InputLabelsOf(OutputKind[] outputs)
+    {
+        var labels = new List<string>();
+        foreach (var output in outputs)
+        {
+            if (output.InputLabel is { } label && !labels.Contains(label))
+            {
+                labels.Add(label);
+            }
+        }
+        return [.. labels];
     }
 
     private static IEnumerable<OutputKind> KindsOf(AggregationRuleConfig config)

@@ -25,7 +25,16 @@ internal sealed class ArrivalShard : RuleShard
         public double RateIncrease; // IncreasePrometheus since RateSinceMs
     }
 
+    /// <summary>The last sample of the window by its time; of several at that time the one that came last.</summary>
+    private struct LastSample
+    {
+        public bool HasValue;
+        public long TimeMs;
+        public double Value;
+    }
+
     private readonly Column<SeriesRow> _series = new();
+    private readonly Column<LastSample> _lastSamples = new(); // empty where no output needs them
     private readonly WindowState _window;
     private readonly bool _usesSamples;
 
@@ -61,6 +70,14 @@ internal sealed class ArrivalShard : RuleShard
             if (!Rule.HasCounters || series.IsShared || TryAddCounterSample(ref series, timeMs, value, arrivalMs))
             {
                 series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
+            }
+            if (Rule.UsesLastSamples)
+            {
+                ref var last = ref _lastSamples[samples.Slots[i]];
+                if (!last.HasValue || timeMs >= last.TimeMs)
+                {
+                    last = new LastSample { HasValue = true, TimeMs = timeMs, Value = value };
+                }
             }
             scratch.Groups[accepted] = series.Group;
             scratch.Values[accepted] = value;
@@ -104,6 +121,10 @@ internal sealed class ArrivalShard : RuleShard
         {
             writer.Write(_series[slot]);
         }
+        for (var slot = 0; slot < Series.SlotCount && Rule.UsesLastSamples; slot++)
+        {
+            writer.Write(_lastSamples[slot]);
+        }
         _window.Write(writer, Series.SlotCount, Groups.RowCount);
     }
 
@@ -115,6 +136,14 @@ internal sealed class ArrivalShard : RuleShard
         {
             _series[slot] = reader.Read<SeriesRow>();
         }
+        if (Rule.UsesLastSamples)
+        {
+            _lastSamples.EnsureCapacity(Series.SlotCount);
+            for (var slot = 0; slot < Series.SlotCount; slot++)
+            {
+                _lastSamples[slot] = reader.Read<LastSample>();
+            }
+        }
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
     }
 
@@ -122,6 +151,11 @@ internal sealed class ArrivalShard : RuleShard
     {
         _series.EnsureCapacity(Series.SlotCount);
         _series[slot] = new SeriesRow { Group = group, IsShared = target == EventSeries.SharedTarget };
+        if (Rule.UsesLastSamples)
+        {
+            _lastSamples.EnsureCapacity(Series.SlotCount);
+            _lastSamples[slot] = default;
+        }
         _window.Reserve(Series.SlotCount, Groups.RowCount);
     }
 
@@ -178,7 +212,7 @@ internal sealed class ArrivalShard : RuleShard
             }
             else if (series.IsInWindow)
             {
-                scratch.Series[count++] = Finish(ref series, isStale);
+                scratch.Series[count++] = Finish(slot, ref series, isStale);
                 if (count == scratch.Series.Length)
                 {
                     AddSeries(scratch.Series);
@@ -203,7 +237,7 @@ internal sealed class ArrivalShard : RuleShard
         }
     }
 
-    private static SeriesWindow Finish(ref SeriesRow series, bool isStale)
+    private SeriesWindow Finish(int slot, ref SeriesRow series, bool isStale)
     {
         var spanMs = series.LastMs - series.RateSinceMs;
         var hasRate = series.HasLast && spanMs > 0 && !isStale;
@@ -215,7 +249,13 @@ internal sealed class ArrivalShard : RuleShard
             Rate = hasRate ? series.RateIncrease / (spanMs / 1000.0) : double.NaN,
             LastMs = series.LastMs,
             LastValue = series.LastValue,
+            Labels = LabelsOf(slot),
         };
+        if (Rule.UsesLastSamples)
+        {
+            finished.LastValue = _lastSamples[slot].Value;
+            _lastSamples[slot] = default;
+        }
         series.IsInWindow = false;
         series.Increase = 0;
         series.IncreasePrometheus = 0;

@@ -26,6 +26,8 @@ internal sealed partial class EventShard
             LastMs = window.StartMs + last.LastOffset,
             FirstValue = first.FirstValue,
             LastValue = last.LastValue,
+            Labels = LabelsOf(slot),
+            IsGone = window.StaleMarkers?.IsGone(slot, last.LastOffset) == true,
         };
         if (Rule.HasCounters && !series.IsShared)
         {
@@ -192,6 +194,7 @@ internal sealed partial class EventShard
                 Group = series.Group,
                 Increase = gained.Value,
                 IncreasePrometheus = gained.Value,
+                Labels = LabelsOf(slot),
             };
             if (isBooked)
             {

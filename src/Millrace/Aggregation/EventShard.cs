@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -19,6 +20,7 @@ internal sealed partial class EventShard : RuleShard
     private readonly Stack<WindowState> _spare = new();
     private readonly bool _usesSamples;
     private readonly bool _hasSeriesOutputs;
+    private readonly HistogramBook? _histograms; // null where no output takes histograms
     private readonly bool _spreads;
     private readonly bool _asksTargets;
     private readonly bool _isPlain; // neither remembers samples nor bounds its series
@@ -29,6 +31,7 @@ internal sealed partial class EventShard : RuleShard
     {
         _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
         _hasSeriesOutputs = Array.Exists(rule.Outputs, output => !output.UsesSamples);
+        _histograms = rule.TakesHistograms ? new HistogramBook(rule, clock) : null;
         _spreads = rule.HasCounters && rule.Config.Gap == GapPolicy.Spread;
         _asksTargets = rule.HasCounters && rule.Config.FirstSample == FirstSample.Auto;
         _isPlain = !rule.Config.RemembersSamples && rule.Config.MaxSeries == 0;
@@ -49,6 +52,10 @@ internal sealed partial class EventShard : RuleShard
             {
                 // A stale marker ends presence, which is judged by samples alone, and never the counter's chain.
                 Counters.NotANumber++;
+                if (Rule.UsesLastSamples && StaleMarkers.IsMarker(value))
+                {
+                    MarkGone(samples.Slots[i], timeMs, ahead);
+                }
                 continue;
             }
             var window = WindowFor(timeMs, ahead);
@@ -88,6 +95,36 @@ internal sealed partial class EventShard : RuleShard
         AddSamples(acceptedIn, scratch, accepted);
     }
 
+    public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
+    {
+        Counters.Histograms++;
+        if (_histograms is null || _series[slot].IsShared || !HistogramCodec.TryRead(message, 0, out var sample))
+        {
+            Counters.UnusedHistograms++;
+            if (Rule.UsesLastSamples && HistogramCodec.IsStaleMarker(message))
+            {
+                MarkGone(slot, timeMs, WindowOf(arrivalMs) + 1);
+            }
+            return;
+        }
+        if (WindowFor(timeMs, WindowOf(arrivalMs) + 1) is not { } window)
+        {
+            if (WindowOf(timeMs) > ClosedThrough)
+            {
+                Counters.TooFarAhead++;
+            }
+            else
+            {
+                // What a counter gained counts from the base on, as with numbers.
+                Counters.CountLate(arrivalMs - timeMs);
+            }
+            return;
+        }
+        var booking = _histograms.Add(
+            window, slot, _series[slot].Group, timeMs, sample, Groups.RowCount, Counters);
+        Counters.Repeats += booking == Booking.New ? 0 : 1;
+    }
+
     public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
     {
         while (ClosedThrough < throughWindow)
@@ -104,6 +141,10 @@ internal sealed partial class EventShard : RuleShard
             if (state is not null)
             {
                 Sweep(state, scratch, isBooked);
+                if (state.Histograms is not null)
+                {
+                    _histograms!.Sweep(state, isBooked, Groups, Counters);
+                }
             }
             if (isBooked)
             {
@@ -114,6 +155,8 @@ internal sealed partial class EventShard : RuleShard
             if (state is not null)
             {
                 _open.RemoveAt(0);
+                state.Histograms = null;
+                state.StaleMarkers?.Clear();
                 _spare.Push(state);
                 _latest = null;
             }
@@ -133,6 +176,7 @@ internal sealed partial class EventShard : RuleShard
                 writer.Write(_ahead[slot]);
             }
         }
+        _histograms?.Write(writer);
         writer.Write(_open.Count);
         foreach (var window in _open)
         {
@@ -152,6 +196,7 @@ internal sealed partial class EventShard : RuleShard
                 _ahead[slot] = reader.ReadDouble();
             }
         }
+        _histograms?.Read(reader);
         for (var count = reader.ReadInt32(); count > 0; count--)
         {
             var window = new WindowState(Rule);
@@ -207,6 +252,15 @@ internal sealed partial class EventShard : RuleShard
     }
 
     private long WindowOf(long timeMs) => Rule.WindowOf(timeMs, Clock.OffsetMs);
+
+    /// <summary>The series is not there any more, as far as its window goes.</summary>
+    private void MarkGone(int slot, long timeMs, long ahead)
+    {
+        if (!_series[slot].IsShared && WindowFor(timeMs, ahead) is { } window)
+        {
+            window.StaleMarkers!.Add(slot, (int)(timeMs - window.StartMs));
+        }
+    }
 
     /// <summary>The open window of a time; null when it is closed or too far ahead.</summary>
     private WindowState? WindowFor(long timeMs, long ahead)
@@ -305,6 +359,7 @@ internal sealed partial class EventShard : RuleShard
             LastMs = timeMs,
             FirstValue = value,
             LastValue = value,
+            Labels = LabelsOf(slot),
         };
         FollowCounter(timeMs, slot, new(in single), isKnownTarget: false, closing: null, ref finished);
         MoveBase(ref series, in finished);
@@ -593,6 +648,7 @@ internal sealed partial class EventShard : RuleShard
             }
         }
     }
+
     /// <summary>Frees the series whose base no later sample can use. Judged by timestamps, at closes only.</summary>
     private void ForgetOldSeries(long closedMs)
     {
@@ -603,8 +659,9 @@ internal sealed partial class EventShard : RuleShard
             {
                 continue;
             }
-            if (!IsInOpenWindow(slot))
+            if (!IsInOpenWindow(slot) && _histograms?.Remembers(slot, closedMs) != true)
             {
+                _histograms?.Forget(slot);
                 Groups.Leave(series.Group);
                 Series.Remove(slot);
                 series = EventSeries.Free;
@@ -616,7 +673,8 @@ internal sealed partial class EventShard : RuleShard
     {
         foreach (var window in _open)
         {
-            if (window.Runs[slot].FirstOffset != 0)
+            if (window.Runs[slot].FirstOffset != 0 || window.Histograms?.Runs.ContainsKey(slot) == true
+                || window.StaleMarkers?.Has(slot) == true)
             {
                 return true;
             }

@@ -1,3 +1,5 @@
+using Millrace.Aggregation.Histograms;
+using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
@@ -29,6 +31,9 @@ internal sealed class GroupTable
 
         /// <summary>Takes the series for which there is no group any more.</summary>
         IsOverflow = 2,
+
+        /// <summary>It had histograms: outputs that take them show nothing else.</summary>
+        HasHistograms = 4,
     }
 
     private readonly AggregationRule _rule;
@@ -37,23 +42,31 @@ internal sealed class GroupTable
     private readonly List<LabelSet?> _labels = [];
     private readonly Column<DoubleDouble>[] _totals;
     private readonly List<OutputSeries?>[] _outputSeries;
+
+    // Of outputs that show several series of a group; by output, null for the others.
+    private readonly LabeledSeries?[] _labeledSeries;
+    private readonly OutputWindow?[] _labeledTotals;
+    private readonly LabeledValues _values = new();
+    private readonly HistogramOutput?[] _histogramTotals;
+    private bool _hasHistograms; // some group had one
     private int[] _sorted = [];
     private bool _sortedIsStale = true;
-
-    private sealed record OutputSeries(UInt128 Key, byte[] Labels);
-
-    /// <summary>Output relabeling dropped the series: known, and not asked again.</summary>
-    private static readonly OutputSeries DroppedSeries = new(default, []);
 
     public GroupTable(AggregationRule rule)
     {
         _rule = rule;
         _totals = new Column<DoubleDouble>[rule.Outputs.Length];
         _outputSeries = new List<OutputSeries?>[rule.Outputs.Length];
+        _labeledSeries = new LabeledSeries?[rule.Outputs.Length];
+        _labeledTotals = new OutputWindow?[rule.Outputs.Length];
+        _histogramTotals = rule.TakesHistograms ? HistogramWindow.NewOutputs(rule) : [];
         for (var i = 0; i < _totals.Length; i++)
         {
             _totals[i] = new Column<DoubleDouble>();
             _outputSeries[i] = [];
+            var kind = rule.Outputs[i];
+            _labeledSeries[i] = kind.Label is null ? null : new LabeledSeries();
+            _labeledTotals[i] = kind.Label is null || !kind.IsCumulative ? null : rule.NewWindow(i);
         }
     }
 
@@ -92,6 +105,8 @@ internal sealed class GroupTable
                     _outputSeries[i].Add(null);
                 }
                 _outputSeries[i][group] = null;
+                _labeledSeries[i]?.Reserve(RowCount);
+                _labeledTotals[i]?.Reserve(RowCount);
             }
             _sortedIsStale = true;
         }
@@ -122,6 +137,18 @@ internal sealed class GroupTable
         }
     }
 
+    /// <summary>The group had a native histogram at that time.</summary>
+    public void TouchByHistogram(int group, long timeMs)
+    {
+        Touch(group, timeMs);
+        _rows[group].Marks |= RowMarks.HasHistograms;
+        _hasHistograms = true;
+        foreach (var totals in _histogramTotals)
+        {
+            totals?.Reserve(RowCount);
+        }
+    }
+
     /// <summary>
     /// Emits a closed window for every group that is alive at its end, in the order of the groups' keys, and books
     /// the window into the running totals.
@@ -145,6 +172,16 @@ internal sealed class GroupTable
             for (var i = 0; i < _rule.Outputs.Length; i++)
             {
                 var kind = _rule.Outputs[i];
+                if (kind.Label is not null)
+                {
+                    EmitLabeled(i, group, window, isEmitted, part, counters);
+                    continue;
+                }
+                if ((row.Marks & RowMarks.HasHistograms) != 0 && kind.OfHistograms != HistogramUse.None)
+                {
+                    EmitHistogram(i, group, window, isEmitted, part, counters);
+                    continue;
+                }
                 var value = 0.0;
                 var hasValue = window is not null && window.Outputs[i].TryGetValue(group, out value);
                 if (kind.IsCumulative)
@@ -153,7 +190,7 @@ internal sealed class GroupTable
                 }
                 if (isEmitted && (hasValue || kind.EmitsWhileAlive))
                 {
-                    if (part.HasZeros && kind.IsCumulative && (row.Marks & RowMarks.IsNew) != 0)
+                    if (InjectsZero(i, group, part))
                     {
                         Emit(i, group, 0, part, counters, beforeMs: _rule.IntervalMs);
                     }
@@ -184,6 +221,7 @@ internal sealed class GroupTable
                 writer.Write(label.Value);
             }
         }
+        WriteOwnTotals(writer);
     }
 
     public void Read(SnapshotReader reader)
@@ -209,6 +247,34 @@ internal sealed class GroupTable
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
             OverflowCount += count >= 0 && (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         }
+        for (var i = 0; i < _totals.Length; i++)
+        {
+            _labeledSeries[i]?.Reserve(RowCount);
+            _labeledTotals[i]?.Read(reader, RowCount);
+        }
+        _hasHistograms = _rule.TakesHistograms && reader.ReadInt32() != 0;
+        foreach (var totals in _hasHistograms ? _histogramTotals : [])
+        {
+            totals?.Read(reader, RowCount);
+        }
+    }
+
+    private void WriteOwnTotals(SnapshotWriter writer)
+    {
+        foreach (var totals in _labeledTotals)
+        {
+            totals?.Write(writer, RowCount);
+        }
+        if (!_rule.TakesHistograms)
+        {
+            return;
+        }
+        writer.Write(_hasHistograms ? 1 : 0);
+        foreach (var totals in _hasHistograms ? _histogramTotals : [])
+        {
+            totals?.Reserve(RowCount);
+            totals?.Write(writer, RowCount);
+        }
     }
 
     private static void Clear(WindowState? window, int group)
@@ -217,6 +283,7 @@ internal sealed class GroupTable
         {
             output.Clear(group);
         }
+        window?.Histograms?.Clear(group);
     }
 
     /// <summary>vmagent: a running total starts again from 0 after it has shown 2^53.</summary>
@@ -237,19 +304,89 @@ internal sealed class GroupTable
     private void Emit(
         int output, int group, double value, WindowPart part, ShardCounters counters, long beforeMs = 0)
     {
-        var series = _outputSeries[output][group] ??= Describe(output, group);
-        if (series != DroppedSeries)
+        Add(_outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters, beforeMs);
+    }
+
+    /// <summary>An output that shows several series of a group; running ones have this window in them.</summary>
+    private void EmitLabeled(
+        int output, int group, WindowState? window, bool isEmitted, WindowPart part, ShardCounters counters)
+    {
+        var shown = window?.Outputs[output];
+        if (_labeledTotals[output] is { } totals)
+        {
+            if (shown is not null)
+            {
+                totals.Merge(group, shown, group);
+            }
+            shown = totals;
+        }
+        if (shown is null || !isEmitted)
+        {
+            return;
+        }
+        var injectsZero = InjectsZero(output, group, part);
+        _values.Clear();
+        shown.CopyValues(group, _values);
+        var series = _labeledSeries[output]!.Begin(group, _values.Count);
+        for (var i = 0; i < _values.Count; i++)
+        {
+            var (label, value) = _values[i];
+            var one = series.Find(i, label) ?? Describe(output, group, label);
+            series.Set(i, label, one);
+            if (injectsZero)
+            {
+                Add(one, 0, part, counters, beforeMs: _rule.IntervalMs);
+            }
+            Add(one, value, part, counters);
+        }
+    }
+
+    private bool InjectsZero(int output, int group, WindowPart part) =>
+        part.HasZeros && _rule.Outputs[output].IsCumulative
+        && (_rows[group].Marks & RowMarks.IsNew) != 0;
+
+    private void EmitHistogram(
+        int output, int group, WindowState? window, bool isEmitted, WindowPart part, ShardCounters counters)
+    {
+        var shown = window?.Histograms?.Outputs[output]!.TryFind(group);
+        var kind = _rule.Outputs[output];
+        if (kind.IsCumulative)
+        {
+            var total = _histogramTotals[output]!.Of(group);
+            if (shown is not null)
+            {
+                total.Merge(shown);
+            }
+            shown = total;
+        }
+        // What grows from window to window is a counter to who reads it; what a window holds is not.
+        var hint = kind.IsCumulative ? ResetHint.Unknown : ResetHint.Gauge;
+        var isMixed = false;
+        if (shown is null || !isEmitted || HistogramReconciler.Show(shown, hint, out isMixed) is not { } histogram)
+        {
+            return;
+        }
+        counters.UnlikeHistograms += isMixed ? 1 : 0;
+        var series = _outputSeries[output][group] ??= Describe(output, group, "");
+        Add(series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
+    }
+
+    private static void Add(
+        OutputSeries series, double value, WindowPart part, ShardCounters counters, long beforeMs = 0,
+        byte[]? histogram = null)
+    {
+        if (!ReferenceEquals(series, OutputSeries.Dropped))
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs));
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram));
             counters.OutputSamples++;
         }
     }
 
-    private OutputSeries Describe(int output, int group)
+    private OutputSeries Describe(int output, int group, string value)
     {
-        var labels = _rule.OutputLabels(_labels[group]!, _rule.Outputs[output]);
-        return labels is null ? DroppedSeries : new OutputSeries(labels.StableKey(), LabelBlock.Encode(labels));
+        var labels = _rule.OutputLabels(_labels[group]!, _rule.Outputs[output], value);
+        return labels is null ? OutputSeries.Dropped : new OutputSeries(labels.StableKey(), LabelBlock.Encode(labels));
     }
 
     private void Expire(int group)
@@ -257,9 +394,21 @@ internal sealed class GroupTable
         ref var row = ref _rows[group];
         row.LastMs = Never;
         AliveCount--;
+        if ((row.Marks & RowMarks.HasHistograms) != 0)
+        {
+            row.Marks &= ~RowMarks.HasHistograms;
+            foreach (var totals in _histogramTotals)
+            {
+                totals?.Clear(group);
+            }
+        }
         foreach (var totals in _totals)
         {
             totals[group] = default;
+        }
+        foreach (var totals in _labeledTotals)
+        {
+            totals?.Clear(group);
         }
         if (row.SeriesCount == 0)
         {
@@ -275,6 +424,10 @@ internal sealed class GroupTable
         foreach (var series in _outputSeries)
         {
             series[group] = null;
+        }
+        foreach (var series in _labeledSeries)
+        {
+            series?.Forget(group);
         }
         _sortedIsStale = true;
     }

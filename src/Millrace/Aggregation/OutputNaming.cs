@@ -1,4 +1,5 @@
 using System.Text;
+using Millrace.Aggregation.Outputs;
 using Millrace.Model;
 
 namespace Millrace.Aggregation;
@@ -10,7 +11,7 @@ namespace Millrace.Aggregation;
 internal static class OutputNaming
 {
     /// <summary>What stands behind the metric's name; empty with <c>keep_metric_names</c>.</summary>
-    public static string Suffix(AggregationRuleConfig rule, string output)
+    public static string Suffix(AggregationRuleConfig rule, OutputKind output)
     {
         if (rule.KeepMetricNames)
         {
@@ -19,8 +20,7 @@ internal static class OutputNaming
         var suffix = new StringBuilder(":").Append(rule.IntervalText);
         AppendLabels(suffix, "_by", rule.By);
         AppendLabels(suffix, "_without", rule.Without);
-        var arguments = output.IndexOf('(', StringComparison.Ordinal);
-        return suffix.Append('_').Append(arguments < 0 ? output : output[..arguments]).ToString();
+        return suffix.Append('_').Append(output.Suffix).ToString();
     }
 
     /// <summary>The labels by which a series is grouped, the metric's name among them.</summary>
@@ -33,10 +33,7 @@ internal static class OutputNaming
         var kept = new List<Label>(series.Count);
         foreach (var label in series.Labels)
         {
-            var isKept = rule.By.Count > 0
-                ? label.Name == LabelSet.MetricName || Contains(rule.By, label.Name)
-                : !Contains(rule.Without, label.Name);
-            if (isKept)
+            if (IsKept(rule, label.Name))
             {
                 kept.Add(label);
             }
@@ -44,11 +41,41 @@ internal static class OutputNaming
         return LabelSet.From(kept);
     }
 
-    /// <summary>The labels of an output of the group; a group without a name is called by the suffix alone.</summary>
-    public static LabelSet Output(AggregationRuleConfig rule, LabelSet group, string output) => LabelSet.From(
-    [
-        .. group.Labels, new Label(LabelSet.MetricName, group[LabelSet.MetricName] + Suffix(rule, output)),
-    ]);
+    /// <summary>Whether groups keep a label.</summary>
+    public static bool IsKept(AggregationRuleConfig rule, string label) => rule.By.Count > 0
+        ? label == LabelSet.MetricName || Contains(rule.By, label)
+        : !Contains(rule.Without, label);
+
+    /// <summary>
+    /// The labels of an output of the group; a group without a name is called by the suffix alone. Where the group has
+    /// a label that the output sets, too, the output's wins, and the group's goes on with <c>exported_</c> before its
+    /// name, as Prometheus has it for scraped labels: otherwise two groups could write one series.
+    /// </summary>
+    /// <param name="value">The value of the output's label, if it has one.</param>
+    public static LabelSet Output(AggregationRuleConfig rule, LabelSet group, OutputKind output, string value)
+    {
+        var labels = new List<Label>(group.Count + 2);
+        foreach (var label in group.Labels)
+        {
+            labels.Add(label.Name == output.Label ? label with { Name = FreeName(group, label.Name) } : label);
+        }
+        if (output.Label is { } name)
+        {
+            labels.Add(new Label(name, value));
+        }
+        labels.Add(new Label(LabelSet.MetricName, group[LabelSet.MetricName] + Suffix(rule, output)));
+        return LabelSet.From(labels);
+    }
+
+    private static string FreeName(LabelSet group, string name)
+    {
+        do
+        {
+            name = "exported_" + name;
+        }
+        while (group[name].Length > 0);
+        return name;
+    }
 
     private static void AppendLabels(StringBuilder suffix, string word, IReadOnlyList<string> labels)
     {

@@ -12,6 +12,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
     protected SeriesTable Series { get; } = new();
 
+    /// <summary>By slot, the values of the rule's input labels; empty without such.</summary>
+    private readonly List<string[]?> _labels = [];
+
     protected GroupTable Groups { get; } = new(rule);
 
     public AggregationRule Rule { get; } = rule;
@@ -47,20 +50,28 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     public bool HoldsSeries(int slot, UInt128 key) => Series.Holds(slot, key);
 
     /// <summary>The slot of a series; a new one joins its group.</summary>
-    public int SlotOf(UInt128 key, UInt128 groupKey, LabelSet group, uint target = 0)
+    public int SlotOf(
+        UInt128 key, UInt128 groupKey, LabelSet group, uint target = 0, string[]? inputLabels = null)
     {
         var slot = Series.Find(key);
         if (slot < 0)
         {
             slot = Rule.IsBounded
-                ? NewSlotWithinBounds(key, groupKey, group, target)
-                : NewSlot(key, groupKey, group, target, isOverflow: false);
+                ? NewSlotWithinBounds(key, groupKey, group, target, inputLabels)
+                : NewSlot(key, groupKey, group, target, inputLabels, isOverflow: false);
         }
         return slot;
     }
 
     /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
     public abstract void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch);
+
+    /// <summary>Books a native histogram, as its message.</summary>
+    public virtual void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
+    {
+        Counters.Histograms++;
+        Counters.UnusedHistograms++;
+    }
 
     /// <summary>
     /// Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.
@@ -72,6 +83,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         writer.Write(ClosedThrough);
         Series.Write(writer);
         Groups.Write(writer);
+        WriteLabels(writer);
     }
 
     public virtual void Read(SnapshotReader reader)
@@ -79,6 +91,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         ClosedThrough = reader.ReadInt64();
         Series.Read(reader);
         Groups.Read(reader);
+        ReadLabels(reader);
     }
 
     /// <param name="slot">Free until now.</param>
@@ -86,18 +99,57 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <param name="target">The hash of its target; 0: unknown, or the rule does not ask.</param>
     protected abstract void AddSeries(int slot, int group, uint target);
 
-    private int NewSlot(UInt128 key, UInt128 groupKey, LabelSet group, uint target, bool isOverflow)
+    private int NewSlot(
+        UInt128 key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels, bool isOverflow)
     {
         var slot = Series.Add(key);
         AddSeries(slot, Groups.Join(groupKey, group, isOverflow), target);
+        if (inputLabels is not null)
+        {
+            while (_labels.Count < Series.SlotCount)
+            {
+                _labels.Add(null);
+            }
+            _labels[slot] = inputLabels;
+        }
         return slot;
+    }
+
+    /// <summary>The values of the rule's input labels; null if no output looks at one.</summary>
+    protected string[]? LabelsOf(int slot) => _labels.Count == 0 ? null : _labels[slot];
+
+    private void WriteLabels(SnapshotWriter writer)
+    {
+        for (var slot = 0; slot < Series.SlotCount && Rule.InputLabels.Length > 0; slot++)
+        {
+            foreach (var value in _labels[slot]!)
+            {
+                writer.Write(value);
+            }
+        }
+    }
+
+    private void ReadLabels(SnapshotReader reader)
+    {
+        var known = new Dictionary<string, string>();
+        for (var slot = 0; slot < Series.SlotCount && Rule.InputLabels.Length > 0; slot++)
+        {
+            var values = new string[Rule.InputLabels.Length];
+            for (var i = 0; i < values.Length; i++)
+            {
+                var value = reader.ReadString();
+                values[i] = known.TryAdd(value, value) ? value : known[value];
+            }
+            _labels.Add(values);
+        }
     }
 
     /// <summary>
     /// Past <c>max_groups</c> a series comes to an overflow group, past <c>max_series</c> it has no state: its samples
     /// go to a slot that all such series of the overflow group share.
     /// </summary>
-    private int NewSlotWithinBounds(UInt128 key, UInt128 groupKey, LabelSet group, uint target)
+    private int NewSlotWithinBounds(
+        UInt128 key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels)
     {
         var isStateless = Rule.Config.MaxSeries > 0 && Series.Count >= Rule.Config.MaxSeries;
         var isOverflow = isStateless || (Rule.Config.MaxGroups > 0
@@ -115,12 +167,14 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         }
         if (!isStateless)
         {
-            return NewSlot(key, groupKey, group, target, isOverflow);
+            return NewSlot(key, groupKey, group, target, inputLabels, isOverflow);
         }
         Counters.OverflowSamples++;
         var shared = OverflowGroup.SharedKey(groupKey);
         var slot = Series.Find(shared);
-        return slot >= 0 ? slot : NewSlot(shared, groupKey, group, EventSeries.SharedTarget, isOverflow);
+        return slot >= 0
+            ? slot
+            : NewSlot(shared, groupKey, group, EventSeries.SharedTarget, inputLabels, isOverflow);
     }
 
     /// <summary>The first window that counts.</summary>

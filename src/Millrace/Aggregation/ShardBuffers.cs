@@ -30,7 +30,9 @@ internal sealed class ShardScratch
 /// One output sample of a closed window. Labels are a label block of remote write 1.0. It stands at the window's end,
 /// or, an injected zero, some time before.
 /// </summary>
-internal readonly record struct OutputSample(UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0);
+/// <param name="Histogram">A Histogram message without a timestamp; null: the sample is a number.</param>
+internal readonly record struct OutputSample(
+    UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null);
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
 internal sealed class WindowPart(long endMs)
@@ -73,6 +75,13 @@ internal sealed class ShardCounters
     public long OverflowSamples;
     public long CounterResets;
     public long OutputSamples;
+    public long Histograms;
+
+    /// <summary>Histograms of which no output of the rule makes anything, and stale markers.</summary>
+    public long UnusedHistograms;
+
+    /// <summary>Histograms that could not be added to others of their group.</summary>
+    public long UnlikeHistograms;
 
     /// <summary>How far samples came behind their timestamps, one observation per handful of samples.</summary>
     public readonly LagHistogram Lags = new();

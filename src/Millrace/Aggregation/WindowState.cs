@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -6,15 +7,19 @@ namespace Millrace.Aggregation;
 /// <summary>One open window of a shard: a run per series slot, and a row per group for each output.</summary>
 internal sealed class WindowState
 {
+    private readonly AggregationRule _rule;
+
     public WindowState(AggregationRule rule)
     {
+        _rule = rule;
         Outputs = new OutputWindow[rule.Outputs.Length];
         for (var i = 0; i < Outputs.Length; i++)
         {
-            Outputs[i] = rule.Outputs[i].NewWindow(rule.Config.Time);
+            Outputs[i] = rule.NewWindow(i);
         }
         SideRuns = new SideRuns(rule.Config.Resets);
         Remembered = rule.Config.RemembersSamples ? new RememberedSamples() : null;
+        StaleMarkers = rule.UsesLastSamples ? new StaleMarkers() : null;
     }
 
     public long Window { get; private set; }
@@ -29,7 +34,13 @@ internal sealed class WindowState
     /// <summary>Only with <c>dedup: exact</c>.</summary>
     public RememberedSamples? Remembered { get; }
 
+    /// <summary>Only where an output asks which series are there at the window's end.</summary>
+    public StaleMarkers? StaleMarkers { get; }
+
     public OutputWindow[] Outputs { get; }
+
+    /// <summary>Null while no histogram came.</summary>
+    public HistogramWindow? Histograms { get; set; }
 
     /// <summary>The state must be all clear: new, or swept.</summary>
     public WindowState Open(long window, long startMs, int seriesCount, int groupCount)
@@ -47,6 +58,7 @@ internal sealed class WindowState
         {
             output.Reserve(groupCount);
         }
+        Histograms?.Reserve(groupCount);
     }
 
     public void Write(SnapshotWriter writer, int seriesCount, int groupCount)
@@ -59,9 +71,15 @@ internal sealed class WindowState
         }
         SideRuns.Write(writer);
         Remembered?.Write(writer);
+        StaleMarkers?.Write(writer);
         foreach (var output in Outputs)
         {
             output.Write(writer, groupCount);
+        }
+        if (_rule.TakesHistograms)
+        {
+            writer.Write(Histograms is null ? 0 : 1);
+            Histograms?.Write(writer, groupCount);
         }
     }
 
@@ -74,9 +92,15 @@ internal sealed class WindowState
         }
         SideRuns.Read(reader);
         Remembered?.Read(reader);
+        StaleMarkers?.Read(reader);
         foreach (var output in Outputs)
         {
             output.Read(reader, groupCount);
+        }
+        if (_rule.TakesHistograms && reader.ReadInt32() != 0)
+        {
+            Histograms = new HistogramWindow(_rule);
+            Histograms.Read(reader, groupCount);
         }
     }
 }

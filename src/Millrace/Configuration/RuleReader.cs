@@ -1,5 +1,5 @@
-using System.Globalization;
 using Millrace.Aggregation;
+using Millrace.Aggregation.Outputs;
 using Millrace.Model;
 using Millrace.Relabeling;
 
@@ -11,16 +11,6 @@ namespace Millrace.Configuration;
 /// </summary>
 internal sealed class RuleReader
 {
-    private static readonly string[] AvailableOutputs =
-    [
-        "avg", "count_samples", "count_series", "increase", "increase_prometheus", "last", "max", "min", "rate_avg",
-        "rate_sum", "sum_samples", "total", "total_prometheus",
-    ];
-
-    /// <summary>vmagent's others. <c>quantiles(…)</c> is one of them, but takes arguments.</summary>
-    private static readonly string[] UnavailableOutputs =
-        ["histogram_bucket", "stddev", "stdvar", "sum_samples_total", "unique_samples"];
-
     private readonly ConfigReader _reader;
     private readonly bool _allowsDays;
 
@@ -48,9 +38,6 @@ internal sealed class RuleReader
         }
         return rules;
     }
-
-    /// <summary>Whether this version can compute the output.</summary>
-    public static bool IsAvailable(string output) => Array.IndexOf(AvailableOutputs, output) >= 0;
 
     private AggregationRuleConfig Read()
     {
@@ -97,6 +84,7 @@ internal sealed class RuleReader
             Path = _reader.Path,
         };
         rule = RulePolicies.Read(_reader, rule);
+        CheckInputLabels(rule);
         _reader.Finish();
         return rule;
     }
@@ -172,75 +160,57 @@ internal sealed class RuleReader
         {
             if (_reader.Find("outputs") is null or { Kind: ConfigNodeKind.Sequence, Elements.Count: 0 })
             {
-                _reader.Report("outputs", $"missing: list at least one of {string.Join(", ", AvailableOutputs)}");
+                _reader.Report("outputs", $"missing: list at least one of {string.Join(", ", OutputText.Names)}");
             }
             return [];
         }
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        var hasQuantiles = false;
+        var textBySuffix = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var output in outputs)
         {
             if (!seen.Add(output))
             {
                 _reader.Report("outputs", $"\"{output}\" is listed twice: remove one");
             }
-            else if (output.StartsWith("quantiles(", StringComparison.Ordinal))
+            else if (!OutputText.TryRead(output, out var kind, out var problem))
             {
-                CheckQuantiles(output, hasQuantiles);
-                hasQuantiles = true;
+                _reader.Report("outputs", problem is null
+                    ? $"unknown output \"{output}\"" + ConfigReader.DidYouMean(output, OutputText.Names)
+                        + $"; the outputs are {string.Join(", ", OutputText.Names)}"
+                    : $"\"{output}\" {problem}");
             }
-            else if (Array.IndexOf(UnavailableOutputs, output) >= 0)
+            else if (!textBySuffix.TryAdd(kind!.Suffix, output))
             {
-                ReportUnavailable(output);
-            }
-            else if (!IsAvailable(output))
-            {
-                _reader.Report("outputs", $"unknown output \"{output}\""
-                    + ConfigReader.DidYouMean(output, [.. AvailableOutputs, .. UnavailableOutputs])
-                    + $"; the outputs are {string.Join(", ", AvailableOutputs)}");
+                _reader.Report("outputs", kind.Name == "quantiles"
+                    ? $"\"{output}\" is a second quantiles(): put all of them into one, such as quantiles(0.5, 0.9)"
+                    : $"\"{output}\" would write the same series as \"{textBySuffix[kind.Suffix]}\": remove one");
             }
         }
         return outputs;
     }
 
-    private void CheckQuantiles(string output, bool isSecond)
+    /// <summary>
+    /// An output that looks at a label of the input has something to see only where groups do not keep it.
+    /// </summary>
+    private void CheckInputLabels(AggregationRuleConfig rule)
     {
-        var error = isSecond ? "is a second quantiles(): put all of them into one, such as quantiles(0.5, 0.9)"
-            : QuantileArguments(output, out var arguments) is { } reason ? reason
-            : arguments.Length == 0 ? "needs at least one quantile, such as quantiles(0.5)"
-            : null;
-        if (error is null)
+        foreach (var output in rule.Outputs)
         {
-            ReportUnavailable(output);
-            return;
-        }
-        _reader.Report("outputs", $"\"{output}\" {error}");
-    }
-
-    private static string? QuantileArguments(string output, out string[] arguments)
-    {
-        arguments = [];
-        if (!output.EndsWith(')'))
-        {
-            return "lacks its closing parenthesis: write quantiles(0.5, 0.9)";
-        }
-        var list = output["quantiles(".Length..^1];
-        arguments = list.Length == 0 ? [] : list.Split(',');
-        foreach (var argument in arguments)
-        {
-            // NaN is let through, as in vmagent.
-            if (!double.TryParse(argument.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture, out var phi)
-                || phi < 0 || phi > 1)
+            if (!OutputText.TryRead(output, out var kind, out _) || kind!.InputLabel is not { } label)
             {
-                return $"has the argument \"{argument.Trim()}\": write numbers between 0 and 1";
+                continue;
+            }
+            if (label == LabelSet.MetricName && kind.Label is not null)
+            {
+                _reader.Report("outputs", $"\"{output}\" would write its own name over the metric's: choose a label");
+            }
+            else if (OutputNaming.IsKept(rule, label))
+            {
+                _reader.Report("outputs", $"\"{output}\" looks at the label \"{label}\", which the groups of this rule "
+                    + "keep, so that each has one value: list it under without, or leave it out of by");
             }
         }
-        return null;
     }
-
-    private void ReportUnavailable(string output) => _reader.Report("outputs",
-        $"output \"{output}\" is not available in this version: remove it, or keep the rule in vmagent; "
-            + $"available are {string.Join(", ", AvailableOutputs)}");
 
     private bool ReadKeepMetricNames(IReadOnlyList<string> outputs)
     {
@@ -254,7 +224,7 @@ internal sealed class RuleReader
             _reader.Report("keep_metric_names",
                 $"all {outputs.Count} outputs would have one name: keep one output, or remove the key");
         }
-        else if (outputs[0] == "histogram_bucket" || outputs[0].Contains(',', StringComparison.Ordinal))
+        else if (outputs[0] is "histogram_bucket" || outputs[0].Contains(',', StringComparison.Ordinal))
         {
             _reader.Report("keep_metric_names", $"\"{outputs[0]}\" makes several series, which need a name of their "
                 + "own: remove the key");

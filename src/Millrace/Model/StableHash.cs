@@ -17,7 +17,7 @@ public static class StableHash
     private const ulong Prime5 = 0x27D4EB2F165667C5;
     private const ulong SecondSeed = 0x4D696C6C72616365; // "Millrace"
 
-    /// <summary>Both halves in one pass: each waits for its multiplications, and the other one fills the gaps.</summary>
+    /// <summary>Both halves in one pass: each waits for its multiplications, and the other fills the gaps.</summary>
     public static UInt128 Hash128(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < 32 || !BitConverter.IsLittleEndian)

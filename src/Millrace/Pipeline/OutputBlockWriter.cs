@@ -70,7 +70,14 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
                 continue;
             }
             var block = lanes[lane] ??= new ArrayBufferWriter<byte>();
-            V1SeriesWriter.Write(block, labels, endMs - sample.BeforeMs, sample.Value);
+            if (sample.Histogram is null)
+            {
+                V1SeriesWriter.Write(block, labels, endMs - sample.BeforeMs, sample.Value);
+            }
+            else
+            {
+                V1SeriesWriter.WriteHistogram(block, labels, endMs, sample.Histogram);
+            }
             beforeMs[lane] = Math.Max(beforeMs[lane], sample.BeforeMs);
             if (++counts[lane] == config.MaxSamplesPerBlock)
             {
@@ -97,7 +104,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
                 || defect == LabelDefect.MissingMetricName;
             var series = LabelSet.From(labels);
             placement = isWhole && resolver.TryPlace(destination, series, out var lane, out var sent)
-                ? new Placement(lane, LabelBlock.Encode(sent))
+                // Mostly nothing is relabeled, and the shard's bytes serve.
+                ? new Placement(lane, sent.Equals(series) ? sample.Labels : LabelBlock.Encode(sent))
                 : new Placement(0, null);
             if (_placements.Count >= MaxPlacements)
             {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Memory;
@@ -68,8 +69,10 @@ internal struct ForwardTarget
     public long LabelsAddress;
 }
 
-/// <summary>The group of a rule that a target feeds: shared by all series of the group.</summary>
-internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels);
+/// <summary>
+/// The group of a rule that a target feeds: shared by all series of the group that have the same input labels.
+/// </summary>
+internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels, string[]? InputLabels);
 
 /// <summary>
 /// From the raw label bytes of a series to all that was decided for it. Ids are handed out in the order of arrival;
@@ -254,16 +257,21 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             Task = checked((ushort)task),
             Rule = checked((ushort)rule),
             Target = series.Target,
-            Group = GroupNumber(rule, series.GroupKey, series.Group),
+            Group = GroupNumber(rule, series),
             SlotHint = NotFound,
         };
 
-    private int GroupNumber(int rule, UInt128 key, LabelSet labels)
+    private int GroupNumber(int rule, in RuleSeries series)
     {
+        var key = series.GroupKey;
+        foreach (var value in series.Labels ?? [])
+        {
+            key = key * 31 + StableHash.Hash128(MemoryMarshal.AsBytes(value.AsSpan()));
+        }
         if (!_groupNumbers.TryGetValue((rule, key), out var number))
         {
             number = _groups.Count;
-            _groups.Add(new GroupIdentity(key, labels));
+            _groups.Add(new GroupIdentity(series.GroupKey, series.Group, series.Labels));
             _groupNumbers.Add((rule, key), number);
         }
         return number;

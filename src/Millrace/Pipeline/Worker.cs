@@ -227,6 +227,10 @@ internal sealed class Worker
                 }
             }
         }
+        if (!item.IsForLanesOnly)
+        {
+            ApplyHistograms(item);
+        }
         var lanes = _engine.Lanes;
         for (var lane = _index; lane < lanes.Length; lane += _workerCount)
         {
@@ -255,7 +259,8 @@ internal sealed class Worker
             if (!shard.HoldsSeries(slot, target.SeriesKey))
             {
                 var group = cache.Group(target.Group);
-                target.SlotHint = slot = shard.SlotOf(target.SeriesKey, group.Key, group.Labels, target.Target);
+                target.SlotHint = slot = shard.SlotOf(
+                    target.SeriesKey, group.Key, group.Labels, target.Target, group.InputLabels);
             }
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;
@@ -281,6 +286,29 @@ internal sealed class Worker
             _pending.Push(pending);
         }
         _touched.Clear();
+    }
+
+    private void ApplyHistograms(BatchItem item)
+    {
+        var cache = item.Batch.Cache;
+        foreach (ref readonly var histogram in item.Deal.Histograms)
+        {
+            if (histogram.Task % _workerCount != _index)
+            {
+                continue;
+            }
+            var shards = _tasks[histogram.Task] ??= new RuleShard?[_rules.Terms.Length];
+            ref var target = ref cache.Aggregate(histogram.Target);
+            var shard = shards[target.Rule] ?? NewShard(histogram.Task, target.Rule);
+            if (!shard.HoldsSeries(target.SlotHint, target.SeriesKey))
+            {
+                var group = cache.Group(target.Group);
+                target.SlotHint = shard.SlotOf(
+                    target.SeriesKey, group.Key, group.Labels, target.Target, group.InputLabels);
+            }
+            var message = item.Batch.BytesOf(item.Batch.Extras[histogram.Extra]);
+            shard.AddHistogram(target.SlotHint, histogram.TimeMs, message, item.ArrivalMs);
+        }
     }
 
     private PendingSamples Lend(RuleShard shard)

@@ -52,6 +52,16 @@ internal static class RuleMetrics
             "millrace_aggregation_ambiguous_resets_total",
             "Out-of-order and late samples that might witness a reset nobody else saw.");
         WriteEach(page, rules, static rule => rule.AmbiguousResets);
+        page.Counter("millrace_aggregation_histograms_total", "Native histograms handed to the rule.");
+        WriteEach(page, rules, static rule => rule.Histograms);
+        page.Counter(
+            "millrace_aggregation_unused_histograms_total",
+            "Native histograms that the rule can make nothing of, and stale markers among them.");
+        WriteEach(page, rules, static rule => rule.UnusedHistograms);
+        page.Counter(
+            "millrace_aggregation_unlike_histograms_total",
+            "Native histograms left out, because their buckets do not fit those of the others.");
+        WriteEach(page, rules, static rule => rule.UnlikeHistograms);
         page.Counter("millrace_aggregation_output_samples_total", "Output samples of closed windows.");
         WriteEach(page, rules, static rule => rule.OutputSamples);
     }

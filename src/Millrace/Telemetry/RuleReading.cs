@@ -29,6 +29,12 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long CounterResets { get; private set; }
 
+    public long Histograms { get; private set; }
+
+    public long UnusedHistograms { get; private set; }
+
+    public long UnlikeHistograms { get; private set; }
+
     public long OutputSamples { get; private set; }
 
     public long Carried { get; private set; }
@@ -111,6 +117,9 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         OutOfOrder += counters.OutOfOrder;
         AmbiguousResets += counters.AmbiguousResets;
         CounterResets += counters.CounterResets;
+        Histograms += counters.Histograms;
+        UnusedHistograms += counters.UnusedHistograms;
+        UnlikeHistograms += counters.UnlikeHistograms;
         OutputSamples += counters.OutputSamples;
         Carried += counters.Carried;
         CappedGaps += counters.CappedGaps;

@@ -10,8 +10,8 @@ namespace Millrace.TestKit.Oracle;
 /// <list type="bullet">
 /// <item>A sample belongs to the window (start, end] of its own time. It is in if that window was not closed before it,
 /// and is not beyond the window after the one under way at its arrival. NaN is nothing.</item>
-/// <item>Of several samples of a series at one time the largest value counts, and once. Only <c>min</c> sees them
-/// all.</item>
+/// <item>Of several samples of a series at one time the largest value counts, and once. Only <c>min</c>, <c>range</c>
+/// and <c>unique_samples</c> see them all.</item>
 /// <item>A counter gains from each sample to the next, in the window of the later: the difference, or the new value if
 /// that is smaller or if the counter's start lies between the two.</item>
 /// <item>A sample with none before it within max(staleness, 5m) is a first one. It adds its value if the rule says so:
@@ -59,6 +59,12 @@ public sealed class AggregationOracle(OracleRule rule)
         if (double.IsNaN(value))
         {
             NotANumber++;
+            var isMarker = BitConverter.DoubleToUInt64Bits(value) == 0x7FF0000000000002;
+            if (isMarker && endMs > _closedMs && endMs <= Rule.EndOf(arrivalMs) + Rule.IntervalMs)
+            {
+                var window = SeriesOf(labels).Open(endMs);
+                window.StaleMs = Math.Max(window.StaleMs, timeMs);
+            }
         }
         else if (endMs <= _closedMs)
         {
@@ -111,11 +117,11 @@ public sealed class AggregationOracle(OracleRule rule)
 
     private OracleSeries SeriesOf(LabelSet labels)
     {
-        var identity = Rule.SeriesOf(labels).ToString();
-        if (!_series.TryGetValue(identity, out var series))
+        var identity = Rule.SeriesOf(labels);
+        if (!_series.TryGetValue(identity.ToString(), out var series))
         {
             var target = labels["instance"].Length == 0 ? null : $"{labels["job"]}\n{labels["instance"]}";
-            _series.Add(identity, series = new OracleSeries(Rule.GroupOf(labels), target));
+            _series.Add(identity.ToString(), series = new OracleSeries(identity, Rule.GroupOf(labels), target));
         }
         return series;
     }
@@ -204,35 +210,38 @@ public sealed class AggregationOracle(OracleRule rule)
 
     private void ComputeGroup(List<OracleSeries> members, SortedDictionary<(long EndMs, string Series), double> result)
     {
-        var totals = new Dictionary<string, ExactSum>();
+        var outputs = NewOutputs();
         var isNew = true;
         for (var endMs = Rule.FirstBookedEndMs; endMs <= _closedMs; endMs += Rule.IntervalMs)
         {
             var lastMs = long.MinValue / 2;
-            var windows = new List<OracleWindow>();
-            var others = new List<OracleWindow>(); // with what is booked from elsewhere
+            var windows = new List<OracleMember>();
+            var others = new List<OracleMember>(); // with what is booked from elsewhere
             foreach (var series in members)
             {
                 lastMs = Math.Max(lastMs, series.LastTimeMs(Rule.FirstBookedEndMs - Rule.IntervalMs, endMs));
                 if (series.Windows.TryGetValue(endMs, out var window))
                 {
-                    (window.Times.Count > 0 ? windows : others).Add(window);
+                    (window.Times.Count > 0 ? windows : others).Add(new OracleMember(series.Labels, window));
                 }
             }
             if (endMs - lastMs > Rule.StalenessMs)
             {
-                totals.Clear();
+                outputs = NewOutputs();
                 isNew = true;
                 continue;
             }
-            foreach (var output in Rule.Config.Outputs)
+            foreach (var (text, output) in outputs)
             {
-                if (ValueOf(output, windows, others, totals) is { } value && endMs >= Rule.FirstShownEndMs)
+                foreach (var (label, value) in output.Close(windows, others))
                 {
-                    var series = Rule.OutputSeries(members[0].Group, output);
+                    if (endMs < Rule.FirstShownEndMs)
+                    {
+                        continue;
+                    }
+                    var series = Rule.OutputSeries(members[0].Group, text, output.Label, label);
                     result.Add((endMs, series), value + 0.0);
-                    if (isNew && endMs > Rule.FirstBookedEndMs && Rule.Config.ZeroInjection
-                        && output.StartsWith("total", StringComparison.Ordinal))
+                    if (isNew && endMs > Rule.FirstBookedEndMs && Rule.Config.ZeroInjection && output.IsCumulative)
                     {
                         result.Add((endMs - Rule.IntervalMs, series), 0);
                     }
@@ -242,61 +251,6 @@ public sealed class AggregationOracle(OracleRule rule)
         }
     }
 
-    /// <summary>The value of an output, from the windows of the group's series; null where there is none.</summary>
-    private static double? ValueOf(
-        string output, List<OracleWindow> windows, List<OracleWindow> others, Dictionary<string, ExactSum> totals)
-    {
-        var all = windows.Concat(others).ToList();
-        var gains = all.SelectMany(window => window.Gains).ToList();
-        var carried = all.SelectMany(window => window.Carried).Select(sample => sample.Value).ToList();
-        var increase = Sum([.. windows.Select(window => window.Increase), .. gains]);
-        var prometheus = Sum(
-            [.. windows.Select(window => window.IncreasePrometheus), .. gains]);
-        var samples = windows.SelectMany(window => window.Samples).ToList();
-        var rates = windows.Where(window => window.Rate is not null).Select(window => window.Rate!.Value).ToList();
-        return output switch
-        {
-            "total" => Accumulate(output, increase, totals),
-            "total_prometheus" => Accumulate(output, prometheus, totals),
-            "sum_samples" => Sum([.. samples.Select(sample => sample.Value), .. carried]),
-            "rate_sum" => rates.Count == 0 ? null : Sum(rates),
-            "rate_avg" => rates.Count == 0 ? null : Sum(rates) / rates.Count,
-            "count_samples" => samples.Count + carried.Count is var count && count > 0 ? count : null,
-            "increase" => windows.Count + gains.Count > 0 ? increase : null,
-            "increase_prometheus" => windows.Count + gains.Count > 0 ? prometheus : null,
-            _ when windows.Count == 0 => null,
-            "count_series" => windows.Count,
-            "min" => windows.SelectMany(window => window.Everything).Min(sample => sample.Value),
-            "max" => samples.Max(sample => sample.Value),
-            "avg" => Sum(samples.Select(sample => sample.Value)) / samples.Count,
-            "last" => samples.Where(sample => sample.TimeMs > 0).OrderBy(sample => sample.TimeMs)
-                .ThenBy(sample => sample.Value).Select(sample => (double?)sample.Value).LastOrDefault(),
-            _ => throw new NotSupportedException($"The oracle does not know the output {output}."),
-        };
-    }
-
-    private static double Sum(IEnumerable<double> values)
-    {
-        var sum = new ExactSum();
-        foreach (var value in values)
-        {
-            sum.Add(value);
-        }
-        return sum.Value;
-    }
-
-    /// <summary>A running total starts again from 0 after it has shown 2^53.</summary>
-    private static double Accumulate(string output, double increase, Dictionary<string, ExactSum> totals)
-    {
-        if (!totals.TryGetValue(output, out var total))
-        {
-            totals.Add(output, total = new ExactSum());
-        }
-        var shown = total.Add(increase).Value;
-        if (!(Math.Abs(shown) < Math.Pow(2, 53)))
-        {
-            totals.Remove(output);
-        }
-        return shown;
-    }
+    private List<(string Text, OracleOutput State)> NewOutputs() =>
+        [.. Rule.Config.Outputs.Select(text => (text, OracleOutput.Create(text)))];
 }

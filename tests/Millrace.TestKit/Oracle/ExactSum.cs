@@ -5,7 +5,7 @@ namespace Millrace.TestKit.Oracle;
 /// <summary>A sum of doubles without any rounding but the last: an integer in units of the smallest double.</summary>
 public sealed class ExactSum
 {
-    private const int FractionBits = 1074;
+    public const int FractionBits = 1074;
 
     private BigInteger _units;
     private double _notFinite; // the sum of infinities, if any
@@ -49,7 +49,7 @@ public sealed class ExactSum
         }
     }
 
-    private static BigInteger UnitsOf(double value)
+    public static BigInteger UnitsOf(double value)
     {
         var bits = BitConverter.DoubleToInt64Bits(value);
         var exponent = (int)(bits >> 52) & 0x7FF;

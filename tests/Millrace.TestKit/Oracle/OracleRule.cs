@@ -58,7 +58,7 @@ public sealed class OracleRule
     public long IgnoreFirstSampleMs { get; }
 
     public bool HasCounters => Config.Outputs.Any(output => output is "total" or "total_prometheus" or "increase"
-        or "increase_prometheus" or "rate_sum" or "rate_avg");
+        or "increase_prometheus" or "rate_sum" or "rate_avg" || output.EndsWith("increase)", StringComparison.Ordinal));
 
     /// <summary>The first window that counts in running totals.</summary>
     public long FirstBookedEndMs => Config.EmitPartialWindows ? PartialEndMs : PartialEndMs + IntervalMs;
@@ -91,10 +91,28 @@ public sealed class OracleRule
         Config.By.Count > 0 ? name == LabelSet.MetricName || Config.By.Contains(name) : !Config.Without.Contains(name));
 
     /// <summary>The labels of an output series as text.</summary>
-    public string OutputSeries(LabelSet group, string output)
+    /// <param name="label">The label that the output sets; null: none.</param>
+    public string OutputSeries(LabelSet group, string output, string? label, string value)
     {
-        var name = group[LabelSet.MetricName] + (Config.KeepMetricNames ? "" : _suffix + output);
-        return LabelSet.From([.. group.Labels, new Label(LabelSet.MetricName, name)]).ToString();
+        // topk(5, pod, increase) is called topk_pod_increase, quantiles(0.5) just quantiles.
+        var parts = output.Split('(', ',', ')').Select(part => part.Trim()).ToList();
+        var called = parts[0] is "distinct" or "topk"
+            ? string.Join('_', parts.Where(part => part.Length > 0 && !char.IsDigit(part[0])))
+            : parts[0];
+        var name = group[LabelSet.MetricName] + (Config.KeepMetricNames ? "" : _suffix + called);
+        var labels = new List<Label> { new(LabelSet.MetricName, name) };
+        foreach (var kept in group.Labels)
+        {
+            if (kept.Name != LabelSet.MetricName)
+            {
+                labels.Add(kept.Name == label ? kept with { Name = "exported_" + label } : kept);
+            }
+        }
+        if (label is not null)
+        {
+            labels.Add(new Label(label, value));
+        }
+        return LabelSet.From(labels).ToString();
     }
 
     private static LabelSet Keep(LabelSet series, Func<string, bool> keeps)

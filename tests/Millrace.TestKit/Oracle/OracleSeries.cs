@@ -42,6 +42,12 @@ public sealed class OracleWindow
     /// <summary>Per second since the sample before; null where no time has passed.</summary>
     public double? Rate { get; set; }
 
+    /// <summary>The time of the last stale marker.</summary>
+    public long StaleMs { get; set; } = long.MinValue / 2;
+
+    /// <summary>Whether the series is there at the window's end.</summary>
+    public bool IsThere => Times.Count > 0 && StaleMs <= Times[^1];
+
     public void Add(OracleSample sample)
     {
         Everything.Add(sample);
@@ -54,11 +60,14 @@ public sealed class OracleWindow
 }
 
 /// <summary>One series of a rule: its accepted samples by window.</summary>
+/// <param name="labels">Its identity inside the rule.</param>
 /// <param name="group">The group it belongs to.</param>
 /// <param name="target">Job and instance; null where there is no instance.</param>
-public sealed class OracleSeries(LabelSet group, string? target)
+public sealed class OracleSeries(LabelSet labels, LabelSet group, string? target)
 {
     private static readonly OracleWindow Nothing = new();
+
+    public LabelSet Labels { get; } = labels;
 
     public LabelSet Group { get; } = group;
 

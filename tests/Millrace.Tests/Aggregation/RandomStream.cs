@@ -46,9 +46,22 @@ internal sealed class RandomStream
         ["total", "total_prometheus", "increase", "increase_prometheus", "rate_sum", "rate_avg"];
 
     private static readonly string[] SampleOutputs =
-        ["sum_samples", "count_samples", "count_series", "min", "max", "avg", "last"];
+    [
+        "sum_samples", "count_samples", "count_series", "min", "max", "avg", "last", "sum_samples_total",
+        "unique_samples", "stddev", "stdvar", "histogram_bucket", "sum_last", "first", "range",
+    ];
 
-    private static readonly string[] SumOutputs = ["sum_samples", "count_samples", "avg"];
+    /// <summary>Exact only while a group has few different values, as gauges of this stream have.</summary>
+    private const string Quantiles = "quantiles(0, 0.3, 0.5, 0.99, 1)";
+
+    /// <summary>For groups that do not keep the labels.</summary>
+    private static readonly string[] LabelOutputs =
+        ["distinct(i)", "distinct(none)", "topk(2, i)", "topk(1, i, increase)"];
+
+    private static readonly string[] SumOutputs =
+    [
+        "sum_samples", "sum_samples_total", "count_samples", "avg", "stddev", "stdvar", "histogram_bucket", Quantiles,
+    ];
 
     private readonly Random _random;
     private readonly StreamShape _shape;
@@ -89,6 +102,14 @@ internal sealed class RandomStream
         }
         var isBy = _random.Next(2) == 0;
         string[] grouping = Pick<string[]>([], ["a"], ["b"], ["a", "b"], ["a", "none"]);
+        if (_shape.IsGauge && _random.Next(2) == 0)
+        {
+            outputs.Add(Quantiles);
+        }
+        if (isBy && grouping.Length > 0 && !grouping.Contains("none") && _random.Next(2) == 0)
+        {
+            outputs.AddRange(LabelOutputs);
+        }
         return new AggregationRuleConfig
         {
             Interval = TimeSpan.FromSeconds(intervalSeconds),
@@ -119,7 +140,9 @@ internal sealed class RandomStream
         var records = new List<StreamRecord>();
         var closedMs = StartMs;
         var needsFirstOrLast = Config.Outputs.Any(SumOutputs.Contains) && !Config.RemembersSamples;
-        var hasCounters = Config.Outputs.Any(CounterOutputs.Contains) && !Config.RemembersSamples;
+        var hasCounters = Config.Outputs.Any(
+            text => CounterOutputs.Contains(text) || text.EndsWith("increase)", StringComparison.Ordinal))
+            && !Config.RemembersSamples;
         for (var at = 0; at < _arrivals.Count;)
         {
             var arrivalMs = _arrivals[at].ArrivalMs;
@@ -194,7 +217,7 @@ internal sealed class RandomStream
     {
         if (_random.Next(60) == 0)
         {
-            value = double.NaN;
+            value = _random.Next(2) == 0 ? double.NaN : BitConverter.UInt64BitsToDouble(0x7FF0000000000002);
         }
         var sample = new StreamSample(labels, timeMs, value, _shape.HasStarts ? beganMs : 0);
         Arrive(sample);

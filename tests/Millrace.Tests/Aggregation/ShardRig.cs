@@ -62,7 +62,8 @@ internal sealed class ShardRig
                 continue;
             }
             var at = _pending.Count++;
-            _pending.Slots[at] = Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target);
+            _pending.Slots[at] =
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels);
             _pending.TimesMs[at] = _originMs + sample.TimeMs;
             _pending.Values[at] = sample.Value;
             _pending.StartsMs[at] = sample.StartMs == 0 ? 0 : _originMs + sample.StartMs;

@@ -38,7 +38,20 @@ public class RuleReaderTests
     [InlineData(Minimal + "\n  input_relabel_configs: []")]
     [InlineData("interval: 1m\n  outputs: [total, total_prometheus, increase, increase_prometheus, rate_sum, rate_avg, "
         + "sum_samples, count_samples, count_series, min, max, avg, last]")]
+    [InlineData("interval: 1m\n  outputs: [stddev, stdvar, unique_samples, histogram_bucket, sum_samples_total, "
+        + "'quantiles(0, 0.50, 0.990, 1)']")]
+    [InlineData("interval: 1m\n  outputs: ['quantiles(NaN)']")]
+    [InlineData("interval: 1m\n  outputs: ['quantiles(0.5, 0.5)']")]
+    [InlineData("interval: 1m\n  outputs: ['quantiles( 5e-1 )']\n  keep_metric_names: true")]
     public void Loads_what_vmagent_loads(string rule) => LoadedConfig.GoodRule("- " + rule);
+
+    [Theory]
+    [InlineData("interval: 1m\n  outputs: [sum_last, first, range]")]
+    [InlineData("interval: 1m\n  by: [a]\n  outputs: ['distinct(b)', 'distinct(c)', 'topk(5, b)', "
+        + "'topk(5,b,increase)']")]
+    [InlineData("interval: 1m\n  without: [__name__, a]\n  outputs: ['distinct(__name__)', 'topk(1000, a)']")]
+    [InlineData("interval: 1m\n  by: [a]\n  outputs: ['distinct(b)']\n  keep_metric_names: true")]
+    public void Loads_outputs_that_are_ours(string rule) => LoadedConfig.GoodRule("- " + rule);
 
     public static TheoryData<string, string, string> Refused => new()
     {
@@ -84,18 +97,39 @@ public class RuleReaderTests
         { "interval: 1m\n  outputs: [Total]", "[0].outputs", "unknown output \"Total\"" },
         { "interval: 1m\n  outputs: [null]", "[0].outputs[0]", "must be text" },
         { "interval: 1m\n  outputs: [max, max]", "[0].outputs", "twice" },
-        { "interval: 1m\n  outputs: [quantiles]", "[0].outputs", "unknown output" },
+        { "interval: 1m\n  outputs: [quantiles]", "[0].outputs", "needs its arguments" },
         { "interval: 1m\n  outputs: ['quantiles(']", "[0].outputs", "closing parenthesis" },
         { "interval: 1m\n  outputs: ['quantiles()']", "[0].outputs", "at least one" },
         { "interval: 1m\n  outputs: ['quantiles(2)']", "[0].outputs", "between 0 and 1" },
         { "interval: 1m\n  outputs: ['quantiles(0.5,)']", "[0].outputs", "between 0 and 1" },
-        { "interval: 1m\n  outputs: ['quantiles(0.5)']", "[0].outputs", "not available" },
-        { "interval: 1m\n  outputs: ['quantiles(NaN, NaN)']", "[0].outputs", "not available" },
-        { "interval: 1m\n  outputs: [stddev]", "[0].outputs", "not available" },
-        { "interval: 1m\n  outputs: [stdvar]", "[0].outputs", "not available" },
-        { "interval: 1m\n  outputs: [unique_samples]", "[0].outputs", "not available" },
-        { "interval: 1m\n  outputs: [histogram_bucket]", "[0].outputs", "not available" },
-        { "interval: 1m\n  outputs: [sum_samples_total]", "[0].outputs", "not available" },
+        { "interval: 1m\n  outputs: ['quantiles(-0.1)']", "[0].outputs", "between 0 and 1" },
+        { "interval: 1m\n  outputs: ['quantiles(1.1)']", "[0].outputs", "between 0 and 1" },
+        { "interval: 1m\n  outputs: ['quantiles(p99)']", "[0].outputs", "has the argument \"p99\"" },
+        { "interval: 1m\n  outputs: ['quantiles(0.5)', 'quantiles(0.5)']", "[0].outputs", "twice" },
+        { "interval: 1m\n  outputs: ['quantiles(0.5)', 'quantiles(0.9)']", "[0].outputs", "second quantiles()" },
+        { "interval: 1m\n  outputs: ['stddev()']", "[0].outputs", "did you mean \"stddev\"" },
+        { "interval: 1m\n  outputs: ['median(0.5)']", "[0].outputs", "unknown output" },
+        { "interval: 1m\n  by: [a]\n  outputs: [distinct]", "[0].outputs",
+            "needs its arguments: write it as distinct(pod)" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['distinct()']", "[0].outputs", "needs one label" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['distinct(b, c)']", "[0].outputs", "needs one label" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['distinct(a)']", "[0].outputs", "which the groups of this rule keep" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['distinct(__name__)']", "[0].outputs", "groups of this rule keep" },
+        { "interval: 1m\n  outputs: ['distinct(a)']", "[0].outputs", "list it under without" },
+        { "interval: 1m\n  without: [a]\n  outputs: ['topk(5, b)']", "[0].outputs", "list it under without" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['topk(b)']", "[0].outputs", "needs a number and a label" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['topk(5)']", "[0].outputs", "needs a number and a label" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['topk(0, b)']", "[0].outputs", "a number from 1 to 1000" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['topk(1e3, b)']", "[0].outputs", "a number from 1 to 1000" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['topk(5, b, rate)']", "[0].outputs", "last or increase" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['topk(5, b)', 'topk(9, b)']", "[0].outputs", "the same series as" },
+        { "interval: 1m\n  without: [__name__]\n  outputs: ['topk(5, __name__)']", "[0].outputs", "choose a label" },
+        { "interval: 1m\n  outputs: [histogram_bucket]\n  keep_metric_names: true", "[0].keep_metric_names",
+            "several series" },
+        { "interval: 1m\n  outputs: ['quantiles(0.5, 0.9)']\n  keep_metric_names: true", "[0].keep_metric_names",
+            "several series" },
+        { "interval: 1m\n  by: [a]\n  outputs: ['topk(5, b)']\n  keep_metric_names: true", "[0].keep_metric_names",
+            "several series" },
         { Minimal + "\n  by: a", "[0].by", "write [a]" },
         { Minimal + "\n  by: [a]\n  without: [b]", "[0].without", "exclude" },
         { "interval: 1m\n  outputs: [min, max]\n  keep_metric_names: true", "[0].keep_metric_names", "one name" },

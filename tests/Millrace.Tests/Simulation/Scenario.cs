@@ -255,7 +255,7 @@ internal sealed class Scenario
             others.Add(_random.Next(5) == 0 ? "no_align_flush_to_interval: true" : "keep_metric_names: false");
             others.Add(_random.Next(5) == 0 ? "partial_windows: emit" : "partial_windows: skip");
         }
-        others.Add($"zero_injection: {(_random.Next(3) == 0 ? "true" : "false")}");
+        others.Add($"zero_injection: {(new Random(Seed * 31 + number).Next(3) == 0 ? "true" : "false")}");
         others.Add($"first_sample: {(_random.Next(3) switch { 0 => "count", 1 => "zero", _ => "auto" })}");
         return new SimulatedRule
         {

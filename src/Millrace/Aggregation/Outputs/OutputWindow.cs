@@ -21,6 +21,26 @@ internal struct SeriesWindow
     public long LastMs;
     public double FirstValue;
     public double LastValue;
+
+    /// <summary>A stale marker came after the last sample.</summary>
+    public bool IsGone;
+
+    /// <summary>The values of the rule's input labels; null if no output looks at one.</summary>
+    public string[]? Labels;
+}
+
+/// <summary>The series that a group shows for one output: a value each, and what tells it from the others.</summary>
+internal sealed class LabeledValues
+{
+    private readonly List<(string Label, double Value)> _values = [];
+
+    public int Count => _values.Count;
+
+    public (string Label, double Value) this[int index] => _values[index];
+
+    public void Add(string label, double value) => _values.Add((label, value));
+
+    public void Clear() => _values.Clear();
 }
 
 /// <summary>
@@ -57,6 +77,11 @@ internal abstract class OutputWindow
 
     /// <summary>False when the group saw nothing in this window that gives a value.</summary>
     public abstract bool TryGetValue(int group, out double value);
+
+    /// <summary>Adds the values of an output that shows several series of a group, in an order of its own.</summary>
+    public virtual void CopyValues(int group, LabeledValues values)
+    {
+    }
 
     public abstract void Merge(int group, OutputWindow other, int otherGroup);
 

@@ -56,3 +56,23 @@ internal sealed class Avg : SumSamples
         return state.Count > 0;
     }
 }
+
+/// <summary>
+/// <c>sum_last</c>: the sum over the series of the last sample each has in the window, as PromQL's <c>sum</c> of a
+/// gauge. A series that a stale marker ended is not there at the window's end.
+/// </summary>
+internal sealed class SumLast : SumColumn
+{
+    public override void AddSeries(ReadOnlySpan<SeriesWindow> series)
+    {
+        foreach (ref readonly var one in series)
+        {
+            if (!one.IsGone)
+            {
+                ref var state = ref this[one.Group];
+                state.Sum.Add(one.LastValue);
+                state.Count++;
+            }
+        }
+    }
+}
