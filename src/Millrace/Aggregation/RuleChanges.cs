@@ -14,8 +14,9 @@ internal enum RuleChange
 
 /// <summary>
 /// Which rule of a configuration is which of the one before. Equal definitions are the same rule, wherever they stand
-/// and whatever they are called. Of the others, a rule is a changed one if it has the name of one that is gone, or
-/// the same selectors, or differs in the selectors alone. A function of both lists: a replay decides alike.
+/// and whatever they are called. Of the others, a rule is a changed one if it has the name of one that is gone, or,
+/// where one of the two has no name, the same selectors or all but the selectors.
+/// A function of both lists: a replay decides alike.
 /// </summary>
 internal sealed class RuleChanges
 {
@@ -47,11 +48,11 @@ internal sealed class RuleChanges
         Pair(before, after, pairs, isTaken, static (old, rule) => old.Key == rule.Key);
         var isSame = Array.ConvertAll(pairs, static pair => pair != None);
         Pair(before, after, pairs, isTaken, static (old, rule) => rule.Config.Name.Length > 0
-            && old.Config.Name == rule.Config.Name && MayFollow(old.Config, rule.Config));
+            && old.Config.Name == rule.Config.Name && HaveWindows(old, rule));
         Pair(before, after, pairs, isTaken, static (old, rule) =>
-            HaveSameSelectors(old.Config, rule.Config) && MayFollow(old.Config, rule.Config));
+            MayBeSame(old, rule) && HaveSameSelectors(old.Config, rule.Config));
         Pair(before, after, pairs, isTaken, static (old, rule) =>
-            old.KeyWithoutMatch == rule.KeyWithoutMatch && MayFollow(old.Config, rule.Config));
+            MayBeSame(old, rule) && old.KeyWithoutMatch == rule.KeyWithoutMatch);
         var removed = new List<int>();
         for (var i = 0; i < before.Count; i++)
         {
@@ -83,8 +84,12 @@ internal sealed class RuleChanges
     /// <summary>
     /// A deduplicator has no windows to hand over: an old one ends with what it holds, a new one takes what comes.
     /// </summary>
-    private static bool MayFollow(AggregationRuleConfig old, AggregationRuleConfig rule) =>
-        !old.IsDeduplicator && !rule.IsDeduplicator;
+    private static bool HaveWindows(AggregationRule old, AggregationRule rule) =>
+        !old.Config.IsDeduplicator && !rule.Config.IsDeduplicator;
+
+    /// <summary>Two names are two rules.</summary>
+    private static bool MayBeSame(AggregationRule old, AggregationRule rule) =>
+        HaveWindows(old, rule) && (old.Config.Name.Length == 0 || rule.Config.Name.Length == 0);
 
     private static bool HaveSameSelectors(AggregationRuleConfig a, AggregationRuleConfig b)
     {

@@ -180,8 +180,8 @@ internal sealed class NaiveReplay
     }
 
     /// <summary>
-    /// By new key, the rule of the same name that is gone, or else of the same selectors: among those of the
-    /// configuration before, and for what is left among those that were removed and still answer.
+    /// By new key, the rule of the same name that is gone: among those of the configuration before, and for what is
+    /// left among those that were removed and still answer.
     /// </summary>
     private (Dictionary<UInt128, UInt128> Replaced, Dictionary<UInt128, UInt128> Leaving) Predecessors(
         NaiveConfig? before, NaiveConfig after, long arrivalMs)
@@ -204,19 +204,14 @@ internal sealed class NaiveReplay
         List<(UInt128 Key, AggregationRuleConfig Config)> rules, NaiveConfig after)
     {
         var found = new Dictionary<UInt128, UInt128>();
-        Func<AggregationRuleConfig, string>[] traits =
-            [static rule => rule.Name, static rule => string.Join(' ', rule.Match ?? [])];
-        foreach (var trait in traits)
+        foreach (var (key, rule) in rules)
         {
-            foreach (var (key, rule) in rules)
+            foreach (var (oldKey, old) in candidates)
             {
-                foreach (var (oldKey, old) in candidates)
+                if (!found.ContainsKey(key) && !found.ContainsValue(oldKey) && old.Name == rule.Name
+                    && after.Rules.All(other => other.Key != oldKey))
                 {
-                    if (!found.ContainsKey(key) && !found.ContainsValue(oldKey) && trait(old) == trait(rule)
-                        && after.Rules.All(other => other.Key != oldKey))
-                    {
-                        found[key] = oldKey;
-                    }
+                    found[key] = oldKey;
                 }
             }
         }
