@@ -37,7 +37,7 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
         }.Where(output => Knows($"outputs: ['{output}']")),
     ];
 
-    private static readonly bool KnowsDedup = Knows("dedup_interval: 1s, outputs: [max]");
+    private static readonly bool KnowsDedup = Knows("dedup_interval: 1s\n  outputs: [max]");
 
     public string Metric => NameOf(Number);
 
@@ -60,7 +60,7 @@ internal sealed record RandomRun(int Seed, int Number, string RuleYaml, IReadOnl
         return text.ToString();
     }
 
-    private static bool Knows(string keys) => GatewayPlayer.Load($"- {{interval: 2s, {keys}}}").Config is not null;
+    private static bool Knows(string keys) => GatewayPlayer.Load($"- interval: 2s\n  {keys}\n").Config is not null;
 
     private static string NameOf(int number) => $"m{number}";
 
