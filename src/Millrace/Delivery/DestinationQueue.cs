@@ -253,7 +253,10 @@ internal sealed class DestinationQueue : IDisposable
             if (TryLoadHead(lane, feed, nowMs))
             {
                 _lastTaken[lane] = feed;
-                return _underWay[lane] = Of(feed, lane).Dequeue();
+                var positions = Of(feed, lane);
+                var block = positions.Dequeue();
+                positions.Taken(block);
+                return _underWay[lane] = block;
             }
         }
         return null;
@@ -471,7 +474,7 @@ internal sealed class DestinationQueue : IDisposable
         {
             // The log's own guard for free space refuses new samples soon; until then these are the ones that go.
             _counters.Dropped(DropReason.DiskError, block.SampleCount);
-            positions.Passed(block.End, IsUnderWay(Feed.Raw, block.Lane));
+            positions.GivenUp(block.End, IsUnderWay(Feed.Raw, block.Lane));
             return;
         }
         _stored[(int)Feed.Raw].Stored(positions, lsn);

@@ -15,6 +15,9 @@ internal sealed class QueuedBlock(SealedBlock block, LogPosition end)
     /// </summary>
     public LogPosition StoredAt { get; set; }
 
+    /// <summary>The end of the last block given up before this one came; zero: none was.</summary>
+    public LogPosition GivenUpBefore { get; set; }
+
     public long SizeBytes => Block.Bytes.Length;
 }
 
@@ -68,6 +71,9 @@ internal sealed class LaneFeed(Feed feed)
     private LogPosition _droppedTo;
     private long _spillDroppedTo;
 
+    /// <summary>The last block that was offered and neither memory nor disk could take.</summary>
+    private LogPosition _givenUpTo;
+
     /// <summary>The last block that was ever only in memory.</summary>
     private LogPosition _memoryEnd;
 
@@ -100,6 +106,7 @@ internal sealed class LaneFeed(Feed feed)
     {
         Waiting.Enqueue(block);
         WaitingBytes += block.SizeBytes;
+        block.GivenUpBefore = _givenUpTo;
         if (block.StoredAt != default)
         {
             MarkStored(block);
@@ -211,6 +218,20 @@ internal sealed class LaneFeed(Feed feed)
         }
         (MarkedEnd, MarkedSpill, MarkedAsSplit) = (default, 0, false);
         CatchUp();
+    }
+
+    /// <summary>
+    /// The block is the lane's first, so what was given up before it is done with. A block is rebuilt after a crash
+    /// from what is done to its own end: one that was given up in between would come back, in the place of the block
+    /// that was sent, and that one would follow it as if it were new.
+    /// </summary>
+    public void Taken(QueuedBlock block) => Done = LogPosition.Max(Done, block.GivenUpBefore);
+
+    /// <summary>A block that was offered is lost, behind all that waits.</summary>
+    public void GivenUp(LogPosition end, bool isUnderWay)
+    {
+        _givenUpTo = end;
+        Passed(end, isUnderWay);
     }
 
     public void Passed(LogPosition upTo, bool isUnderWay)

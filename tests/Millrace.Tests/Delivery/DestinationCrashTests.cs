@@ -32,6 +32,31 @@ public sealed class DestinationCrashTests
     }
 
     [Fact]
+    public void A_block_given_up_before_the_one_under_way_does_not_come_back_in_its_place()
+    {
+        using var rig = new DestinationRig(
+            DestinationRig.Plain with { QueueMemoryBytes = 500 }, new FakeBackend(BackendKind.VictoriaMetrics));
+        var time = rig.NowMs;
+        rig.OfferRaw(0, 4, ("m", time, 1));
+        rig.SendDue().ShouldBe(1);
+        rig.Disk.CapacityBytes = rig.Disk.UsedBytes;
+        rig.OfferRaw(0, 6, [.. Enumerable.Range(1, 100).Select(i => ("m", time + i, i * 0.7))]);
+        rig.Counters.DroppedByReason[(int)DropReason.DiskError].ShouldBe(100);
+        rig.OfferRaw(0, 8, ("m", time + 200, 2));
+        rig.Step();
+        rig.Step();
+        rig.Counters.Delivered.ShouldBe(1);
+        rig.RequestsOut.ShouldBe(1);
+        rig.Crash();
+        rig.Destination.RawResumeAt(0).ShouldBe(new LogPosition(6, 0));
+        rig.Destination.RawSealAt(0).ShouldBe(new LogPosition(8, 0));
+        rig.OfferRaw(0, 8, ("m", time + 200, 2));
+        rig.RunUntilQuiet();
+        rig.Counters.PossiblyRepeatedBlocks.ShouldBe(1);
+        rig.Backend.PointCount.ShouldBe(3);
+    }
+
+    [Fact]
     public void A_spilled_block_under_way_in_a_crash_is_sent_again_as_identical_bytes()
     {
         using var rig = new DestinationRig(
