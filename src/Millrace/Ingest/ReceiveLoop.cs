@@ -79,7 +79,7 @@ internal sealed partial class ReceiveLoop(Socket socket, ReceiveLoops owner)
         }
     }
 
-    /// <summary>Our bug, which must cost one connection and not the process: the request is taken as not taken.</summary>
+    /// <summary>Our bug, which must cost one connection and not the process.</summary>
     private void Fail(Exception e)
     {
         Log.RequestFailed(owner.Log, e);
