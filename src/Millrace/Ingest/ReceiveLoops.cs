@@ -33,11 +33,14 @@ internal sealed class ReceiveLoops : IConnectionListenerFactory
     public ReceiveLoops(WriteIntake intake, ILoggerFactory logs, TimeProvider time, TimeSpan slowness)
     {
         (Intake, _logs, _time, Slowness) = (intake, logs, time, slowness);
+        Log = logs.CreateLogger("ingest");
     }
 
     public WriteIntake Intake { get; }
 
     public TimeSpan Slowness { get; }
+
+    public ILogger Log { get; }
 
     public DateTimeOffset UtcNow => _time.GetUtcNow();
 

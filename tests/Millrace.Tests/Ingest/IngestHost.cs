@@ -58,6 +58,9 @@ internal sealed class IngestHost : IAsyncDisposable
     /// <summary>Why nothing is accepted, as the process says it.</summary>
     public string? Refusal { get; set; }
 
+    /// <summary>A bug of ours: every request throws.</summary>
+    public bool IsBroken { get; set; }
+
     public int Port { get; private set; }
 
     public Uri WriteUrl => Url("api/v1/write");
@@ -171,11 +174,13 @@ internal sealed class IngestHost : IAsyncDisposable
         Pipeline.OutputLog.Dispose();
     }
 
+    private string? NotAccepting() => IsBroken ? throw new InvalidOperationException("a bug") : Refusal;
+
     private async Task ListenAsync()
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        var intake = new WriteIntake(Pipeline.Ingest, _config.Ingest, Counters, () => Refusal);
+        var intake = new WriteIntake(Pipeline.Ingest, _config.Ingest, Counters, NotAccepting);
         if (_hasReceiveLoops)
         {
             builder.Services.AddSingleton<IConnectionListenerFactory>(

@@ -87,6 +87,22 @@ public sealed class ReceiveLoopTests
     }
 
     [Fact]
+    public async Task A_bug_costs_one_connection_and_nothing_else()
+    {
+        await using var host = await IngestHost.StartAsync();
+        using var socket = await ConnectAsync(host);
+        host.IsBroken = true;
+        await SendAsync(socket, Import + "Content-Length: 5\r\n\r\nup 1\n");
+        (await ReadAnswersAsync(socket, 1)).ShouldBe(["500"]);
+
+        host.IsBroken = false;
+        using var another = await ConnectAsync(host);
+        await SendAsync(another, Import + "Content-Length: 5\r\n\r\nup 1\n");
+        (await ReadAnswersAsync(another, 1)).ShouldBe(["204"]);
+        host.ShouldBeAtRest();
+    }
+
+    [Fact]
     public async Task Stops_while_connections_wait_for_their_next_request()
     {
         var host = await IngestHost.StartAsync();
