@@ -12,9 +12,6 @@ namespace Millrace.Tests.Simulation;
 /// </summary>
 internal sealed class Simulation
 {
-    /// <summary>How long after the faults a run may take to come to rest, in the simulation's time.</summary>
-    private const long MaxDrainMs = 3_600_000;
-
     private readonly Scenario _scenario;
     private readonly Random _random;
     private readonly SimulationClock _clock = new();
@@ -64,6 +61,9 @@ internal sealed class Simulation
     public int PowerLosses { get; private set; }
 
     public int Rotten { get; private set; }
+
+    /// <summary>How long it took to come to rest after the faults.</summary>
+    public long DrainMs { get; private set; }
 
     /// <summary>Acknowledged requests that a power loss took, as it may for 200 ms.</summary>
     public int LostRequests { get; private set; }
@@ -123,16 +123,22 @@ internal sealed class Simulation
             backend.FaultRate = 0;
             backend.DownUntilMs = 0;
         }
-        var endMs = _clock.TrueMs + MaxDrainMs;
+        var startMs = _clock.TrueMs;
+        var limit = new DrainLimit(startMs);
         while (!IsAtRest())
         {
-            if (_clock.TrueMs > endMs)
+            if (limit.Judge(_clock.TrueMs, AccountedSamples()) is { } wrong)
             {
-                throw new SimulationFailure($"an hour after the last fault there is no rest: {Unrest()}");
+                throw new SimulationFailure($"{wrong}: {Unrest()}");
             }
             Step();
         }
+        DrainMs = _clock.TrueMs - startMs;
     }
+
+    private long AccountedSamples() => _gateway is not { } gateway ? 0 : gateway.Pipeline.Destinations
+        .Select(destination => destination.Snapshot())
+        .Sum(ledger => ledger.Delivered + ledger.Parked + ledger.Dropped);
 
     /// <summary>All was sent, every window that holds a sample is closed, and every block is delivered.</summary>
     private bool IsAtRest()

@@ -23,6 +23,16 @@ public sealed class SimulationTests
         ForSeeds(Number("MILLRACE_SIM_SEEDS") ?? DefaultSeeds, (seed, traces) => RunOnce(new Scenario(seed), traces));
     }
 
+    /// <summary>Blocks of three samples, one lane, and a backend that takes two seconds for each.</summary>
+    [Fact]
+    public void Comes_to_rest_however_long_a_slow_backend_takes_for_what_has_piled_up()
+    {
+        var run = new Simulation(new Scenario(3435, FaultPlan.None));
+        run.Run();
+        run.DrainMs.ShouldBeGreaterThan(DrainLimit.MaxStillMs, "this seed is here because it takes that long");
+        SimulationChecks.Check(run);
+    }
+
     /// <summary>G10.</summary>
     [Fact]
     public void Gives_the_same_windows_in_whatever_order_samples_arrive_within_the_lateness()
