@@ -118,22 +118,43 @@ internal sealed class SideRuns(ResetPolicy resets)
 {
     private const int MaxRunsPerSeries = 4096;
 
-    private readonly Dictionary<int, List<SideRun>> _runs = [];
+    private const int MaxSpare = 4096;
 
-    public int Count => _runs.Count;
+    private readonly Stack<List<SideRun>> _spare = new();
+    private List<SideRun>?[] _runs = []; // by slot: after a restart of all its targets a window has them for each
+
+    public int Count { get; private set; }
 
     public ReadOnlySpan<SideRun> this[int slot] => CollectionsMarshal.AsSpan(_runs[slot]);
 
-    public void Start(int slot, in SideRun run) => _runs.Add(slot, [run]);
+    public void Start(int slot, in SideRun run)
+    {
+        if (!_spare.TryPop(out var runs))
+        {
+            runs = new List<SideRun>(2);
+        }
+        runs.Add(run);
+        Put(slot, runs);
+    }
 
-    public void Remove(int slot) => _runs.Remove(slot);
+    public void Remove(int slot)
+    {
+        var runs = _runs[slot]!;
+        _runs[slot] = null;
+        Count--;
+        if (runs.Count <= 4 && _spare.Count < MaxSpare)
+        {
+            runs.Clear();
+            _spare.Push(runs);
+        }
+    }
 
     /// <summary>Books a sample of a series with several runs.</summary>
     public Booking Add(
         int slot, int offset, double value, long startOffset, ref long ambiguousResets, out double oldValue)
     {
         oldValue = 0;
-        var runs = _runs[slot];
+        var runs = _runs[slot]!;
         var at = runs.Count - 1;
         while (at >= 0 && runs[at].Run.FirstOffset > offset)
         {
@@ -172,11 +193,14 @@ internal sealed class SideRuns(ResetPolicy resets)
 
     public void Write(SnapshotWriter writer)
     {
-        writer.Write(_runs.Count);
-        foreach (var (slot, runs) in _runs)
+        writer.Write(Count);
+        for (var slot = 0; slot < _runs.Length; slot++)
         {
-            writer.Write(slot);
-            writer.WriteSpan<SideRun>(CollectionsMarshal.AsSpan(runs));
+            if (_runs[slot] is { } runs)
+            {
+                writer.Write(slot);
+                writer.WriteSpan<SideRun>(CollectionsMarshal.AsSpan(runs));
+            }
         }
     }
 
@@ -185,8 +209,18 @@ internal sealed class SideRuns(ResetPolicy resets)
         for (var count = reader.ReadInt32(); count > 0; count--)
         {
             var slot = reader.ReadInt32();
-            _runs.Add(slot, [.. reader.ReadSpan<SideRun>()]);
+            Put(slot, [.. reader.ReadSpan<SideRun>()]);
         }
+    }
+
+    private void Put(int slot, List<SideRun> runs)
+    {
+        if (slot >= _runs.Length)
+        {
+            Array.Resize(ref _runs, Math.Max(slot + 1, _runs.Length * 2));
+        }
+        _runs[slot] = runs;
+        Count++;
     }
 
     /// <summary>

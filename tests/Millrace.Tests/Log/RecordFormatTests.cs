@@ -15,6 +15,24 @@ public class RecordFormatTests
         Crc32C.Compute([]).ShouldBe(0u);
     }
 
+    [Theory]
+    [InlineData(3071)]
+    [InlineData(3072)]
+    [InlineData(3073)]
+    [InlineData(200_001)]
+    public void The_checksum_of_much_is_that_of_its_pieces(int length)
+    {
+        var bytes = new byte[length];
+        new Random(length).NextBytes(bytes);
+        var piecewise = 0u;
+        foreach (var piece in bytes.Chunk(1000))
+        {
+            piecewise = Crc32C.Extend(piecewise, piece);
+        }
+
+        Crc32C.Compute(bytes).ShouldBe(piecewise);
+    }
+
     [Fact]
     public void The_checksum_of_two_pieces_is_that_of_the_whole()
     {
