@@ -42,6 +42,7 @@ internal sealed class RecordLog : IDisposable
     private long _nextLsn;
     private long _appendedBytes;
     private long _syncedLsn;
+    private long _syncedBytes; // of _appendedBytes
     private bool _tailIsWhole = true; // false: bytes of a failed write may stand behind the last record
     private bool _folderIsSynced;
     private bool _disposed;
@@ -109,6 +110,9 @@ internal sealed class RecordLog : IDisposable
 
     /// <summary>Appended by this process; unlike <see cref="SizeBytes"/> it never goes back.</summary>
     public long AppendedBytes => Volatile.Read(ref _appendedBytes);
+
+    /// <summary>Of those, the ones that a power loss would take now.</summary>
+    public long UnsyncedBytes => AppendedBytes - Volatile.Read(ref _syncedBytes);
 
     public int SegmentCount => _segments.Count;
 
@@ -435,6 +439,7 @@ internal sealed class RecordLog : IDisposable
         IDiskFile[] rolled;
         long end;
         long activeBytes;
+        long appendedBytes;
         bool folderIsSynced;
         lock (_appendLock)
         {
@@ -444,6 +449,7 @@ internal sealed class RecordLog : IDisposable
             }
             (active, end, folderIsSynced) = (_activeFile, _nextLsn, _folderIsSynced);
             activeBytes = _active.CommittedBytes;
+            appendedBytes = _appendedBytes;
             rolled = [.. _rolled];
             _rolled.Clear();
             _folderIsSynced = true;
@@ -474,6 +480,7 @@ internal sealed class RecordLog : IDisposable
         {
             DisposeAll(rolled);
         }
+        Volatile.Write(ref _syncedBytes, appendedBytes);
         Volatile.Write(ref _syncedLsn, end);
         return true;
     }

@@ -39,6 +39,8 @@ internal readonly record struct PushResult(
 /// </summary>
 internal sealed class IngestPipeline
 {
+    private const long MuchUnsyncedBytes = 8 << 20;
+
     private readonly RecordLog? _log;
     private readonly Durability _durability;
     private readonly Engine _engine;
@@ -52,6 +54,7 @@ internal sealed class IngestPipeline
     private long _memoryLsn;
     private long _repeatedRequests;
     private long _acceptedRequests;
+    private int _isSyncing;
     private readonly LogOutage _outage = new();
 
     /// <param name="log">The input log; null with <c>durability: memory</c>.</param>
@@ -319,9 +322,29 @@ internal sealed class IngestPipeline
         // The samples are in this core's cache, and their sender waits for as long as its share takes: it cannot be
         // faster than the workers.
         _engine.Help();
+        SyncMuch();
         Interlocked.Increment(ref _acceptedRequests);
         result = new PushResult(PushStatus.Accepted, taken.Written, taken.Refused, taken.Refusal);
         return true;
+    }
+
+    /// <summary>
+    /// Under load the log is synced by its size, beside the regular sync by time. A power loss takes less, and pages of
+    /// its file that are synced serve the next appends, where new ones would cost several times as much.
+    /// </summary>
+    private void SyncMuch()
+    {
+        if (_log is not null && _engine.HasThreads && _log.UnsyncedBytes >= MuchUnsyncedBytes
+            && Interlocked.Exchange(ref _isSyncing, 1) == 0)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(
+                static self =>
+                {
+                    self._log!.Sync(); // A failure stays in the log, where the next tick sees it.
+                    Volatile.Write(ref self._isSyncing, 0);
+                },
+                this, preferLocal: false);
+        }
     }
 
     private PushResult Refuse(AppendOutcome outcome) => outcome switch
