@@ -268,7 +268,8 @@ internal sealed class RegexShape
             {
                 return false;
             }
-            text = text[1..];
+            var isPair = text.Length > 1 && char.IsSurrogatePair(text[0], text[1]);
+            text = text[(isPair ? 2 : 1)..];
             return true;
         }
 

@@ -202,6 +202,13 @@ public sealed class GoRegexTests
         output.Span.ToString().ShouldBe(expected);
     }
 
+    [Theory]
+    [InlineData("(.+)(.+)", "😀", false)]
+    [InlineData("(.+)(.+)", "😀a", true)]
+    [InlineData(".+a.+", "😀a", false)]
+    public void A_character_beyond_the_first_plane_is_one(string pattern, string text, bool matches) =>
+        Anchored(pattern).IsMatch(text).ShouldBe(matches);
+
     [Fact]
     public void The_fast_shapes_and_both_matchers_agree()
     {
