@@ -155,7 +155,7 @@ internal static class PipelineBuilder
     }
 
     /// <summary>Of the last records: where the wall clock was set back, the times in the log still only rise.</summary>
-    private static long LastArrivalMs(RecordLog log)
+    internal static long LastArrivalMs(RecordLog log)
     {
         const int SomeMayBeDamaged = 16;
         var last = 0L;

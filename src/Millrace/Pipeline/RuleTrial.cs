@@ -105,7 +105,7 @@ internal sealed class RuleTrial
     /// <summary>Over the records that came within a time before the last one.</summary>
     public void Run(TimeSpan last, CancellationToken stop)
     {
-        var fromMs = LastArrivalOf(_log) - (long)last.TotalMilliseconds;
+        var fromMs = PipelineBuilder.LastArrivalMs(_log) - (long)last.TotalMilliseconds;
         using var reader = _log.OpenReader(_log.StartBefore(fromMs));
         while (reader.NextLsn < _log.NextLsn && reader.TryRead(out var record))
         {
@@ -217,18 +217,5 @@ internal sealed class RuleTrial
         {
             rule.LateSamples += late;
         }
-    }
-
-    /// <summary>Of the newest record that can be read.</summary>
-    private static long LastArrivalOf(RecordLog log)
-    {
-        const int SomeMayBeDamaged = 16;
-        var last = 0L;
-        using var reader = log.OpenReader(Math.Max(log.FirstLsn, log.NextLsn - SomeMayBeDamaged));
-        while (reader.TryRead(out var record))
-        {
-            last = Math.Max(last, record.Header.ArrivalMs);
-        }
-        return last;
     }
 }
