@@ -85,6 +85,11 @@ internal sealed partial class Gateway : IDisposable
             Warned = text => Log.Warning(_log, text),
         });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stop, _failed.Token);
+        // Before the listener: senders that come first must not be sent away.
+        if (!Pipeline.TryBegin())
+        {
+            return ExitCode.Failure;
+        }
         var app = BuildApp();
         try
         {
@@ -119,7 +124,7 @@ internal sealed partial class Gateway : IDisposable
         try
         {
             var started = _time.GetTimestamp();
-            await Pipeline.StartAsync(stop);
+            await Pipeline.CatchUpAsync(stop);
             if (Pipeline.Replayer is { } replayer)
             {
                 Log.CaughtUp(_log, replayer.ReplayedRecords, replayer.LostRecords,

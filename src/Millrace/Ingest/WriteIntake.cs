@@ -20,7 +20,7 @@ internal readonly record struct WriteAnswer(
 internal sealed class WriteIntake
 {
     private const uint ZstdMagic = 0xFD2FB528;
-    private const string BusyRetryAfter = "1";
+    private const string SoonRetryAfter = "1";
     private const string DiskRetryAfter = "10";
 
     private readonly IngestPipeline _pipeline;
@@ -54,11 +54,11 @@ internal sealed class WriteIntake
         }
         else if (_notAccepting() is { } reason)
         {
-            refusal = Later(encoding, StatusCodes.Status503ServiceUnavailable, reason);
+            refusal = Unavailable(encoding, reason, SoonRetryAfter);
         }
         else if (!Gate.TryEnter())
         {
-            refusal = Later(encoding, StatusCodes.Status429TooManyRequests, Gate.TooManyRequests);
+            refusal = Busy(encoding, Gate.TooManyRequests);
         }
         return refusal.Status == 0;
     }
@@ -74,7 +74,7 @@ internal sealed class WriteIntake
 
     /// <summary>The body was not read, for there is no room.</summary>
     public WriteAnswer NoRoom(BodyEncoding encoding) =>
-        Later(encoding, StatusCodes.Status429TooManyRequests, Gate.TooManyBytes);
+        Busy(encoding, Gate.TooManyBytes);
 
     /// <summary>The sender went away: nobody reads an answer.</summary>
     public void SenderGone(BodyEncoding encoding) =>
@@ -87,9 +87,11 @@ internal sealed class WriteIntake
         return new WriteAnswer(status, text, Told(encoding, default), retryAfter);
     }
 
-    /// <summary>Nothing was taken, and all of it may be taken later.</summary>
-    private WriteAnswer Later(BodyEncoding encoding, int status, string text) => Refused(
-        encoding, status, text, status == StatusCodes.Status429TooManyRequests ? BusyRetryAfter : DiskRetryAfter);
+    private WriteAnswer Busy(BodyEncoding encoding, string text) =>
+        Refused(encoding, StatusCodes.Status429TooManyRequests, text, SoonRetryAfter);
+
+    private WriteAnswer Unavailable(BodyEncoding encoding, string text, string retryAfter) =>
+        Refused(encoding, StatusCodes.Status503ServiceUnavailable, text, retryAfter);
 
     /// <summary>
     /// Some senders name one of snappy and zstd and send the other (vmagent, while it changes its mind): the body
@@ -132,8 +134,10 @@ internal sealed class WriteIntake
                 return Refused(encoding, StatusCodes.Status413PayloadTooLarge, result.Refusal);
             case PushStatus.Malformed:
                 return Refused(encoding, StatusCodes.Status400BadRequest, result.Refusal);
+            case PushStatus.NotReady:
+                return Unavailable(encoding, result.Refusal, SoonRetryAfter);
             default:
-                return Later(encoding, StatusCodes.Status503ServiceUnavailable, result.Refusal);
+                return Unavailable(encoding, result.Refusal, DiskRetryAfter);
         }
     }
 

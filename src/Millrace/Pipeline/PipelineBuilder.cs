@@ -76,7 +76,8 @@ internal static class PipelineBuilder
         }
         emitter.ReadOutputLog(state?.OutputLsn ?? 0);
         var clock = new ArrivalClock(time);
-        clock.NotBefore(input is null ? 0 : LastArrivalMs(input));
+        var (lastArrivalMs, lastInputMs) = input is null ? default : LastTimes(input);
+        clock.NotBefore(lastArrivalMs);
         var pipeline = new IngestPipeline(input, config.Log, engine, generation, clock);
         foreach (var request in state?.Requests ?? [])
         {
@@ -94,6 +95,7 @@ internal static class PipelineBuilder
         return new RunningPipeline(config, environment, pipeline, replayer, clock, input, output, destinations, state)
         {
             NewGeneration = reloaded => new Generation(reloaded, configs, hash, metadata),
+            LastInputMs = lastInputMs,
         };
     }
 
@@ -154,17 +156,25 @@ internal static class PipelineBuilder
         }
     }
 
-    /// <summary>Of the last records: where the wall clock was set back, the times in the log still only rise.</summary>
-    internal static long LastArrivalMs(RecordLog log)
+    /// <summary>
+    /// The largest arrival time of the last records, and the last at which a process took input or closed windows: one
+    /// that only wrote its configuration before it ended has taken nothing. 0: the log is empty.
+    /// </summary>
+    internal static (long ArrivalMs, long InputMs) LastTimes(RecordLog log)
     {
-        const int SomeMayBeDamaged = 16;
-        var last = 0L;
+        const int SomeMayBeDamaged = 32;
+        var (arrivalMs, inputMs) = (0L, 0L);
         using var reader = log.OpenReader(Math.Max(log.FirstLsn, log.NextLsn - SomeMayBeDamaged));
         while (reader.TryRead(out var record))
         {
-            last = Math.Max(last, record.Header.ArrivalMs);
+            var header = record.Header;
+            arrivalMs = Math.Max(arrivalMs, header.ArrivalMs);
+            if (inputMs == 0 || header.Type is RecordType.Batch or RecordType.Close)
+            {
+                inputMs = arrivalMs;
+            }
         }
-        return last;
+        return (arrivalMs, inputMs);
     }
 
     private static Guid NewId(Random random)

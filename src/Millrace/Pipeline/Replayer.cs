@@ -19,7 +19,6 @@ internal sealed class Replayer
     private readonly BodyDecoder _decoder = new();
     private readonly List<(UInt128, long)> _closes = [];
     private readonly long _baseLsn;
-    private readonly long _firstOwnLsn;
     private readonly LogReader _reader;
 
     /// <param name="log">The input log.</param>
@@ -34,18 +33,11 @@ internal sealed class Replayer
     {
         (_log, _pipeline, _engine, _baseLsn, _compile, _time) =
             (log, pipeline, pipeline.Engine, baseLsn, compile, time);
-        _firstOwnLsn = log.NextLsn;
         LookbackLostRecords = Math.Max(0, log.FirstLsn - (baseLsn + 1));
         _reader = log.OpenReader(Math.Max(log.FirstLsn, Math.Min(fromLsn, baseLsn + 1)));
     }
 
     public long ReplayedRecords { get; private set; }
-
-    /// <summary>
-    /// The arrival of the last record that a sender or the close policy wrote before this process began: from then on
-    /// nothing was accepted. 0: there is none.
-    /// </summary>
-    public long LastArrivalMs { get; private set; }
 
     /// <summary>Records that could not be read, or that no configuration was in force for.</summary>
     public long LostRecords { get; private set; }
@@ -96,10 +88,6 @@ internal sealed class Replayer
     {
         ReplayedRecords++;
         var header = record.Header;
-        if (record.Lsn < _firstOwnLsn)
-        {
-            LastArrivalMs = Math.Max(LastArrivalMs, header.ArrivalMs);
-        }
         switch (header.Type)
         {
             case RecordType.Batch:

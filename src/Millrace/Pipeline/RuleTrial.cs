@@ -105,7 +105,7 @@ internal sealed class RuleTrial
     /// <summary>Over the records that came within a time before the last one.</summary>
     public void Run(TimeSpan last, CancellationToken stop)
     {
-        var fromMs = PipelineBuilder.LastArrivalMs(_log) - (long)last.TotalMilliseconds;
+        var fromMs = PipelineBuilder.LastTimes(_log).ArrivalMs - (long)last.TotalMilliseconds;
         using var reader = _log.OpenReader(_log.StartBefore(fromMs));
         while (reader.NextLsn < _log.NextLsn && reader.TryRead(out var record))
         {

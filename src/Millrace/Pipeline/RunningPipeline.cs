@@ -64,6 +64,9 @@ internal sealed class RunningPipeline
     /// <summary>Compiles a reloaded configuration for the running destinations.</summary>
     public required Func<MillraceConfig, Generation> NewGeneration { get; init; }
 
+    /// <summary>When a process before this one last took input or closed windows; 0: never.</summary>
+    public required long LastInputMs { get; init; }
+
     public long BasesWritten { get; private set; }
 
     public long BasesFailed { get; private set; }
@@ -82,11 +85,13 @@ internal sealed class RunningPipeline
         }
     }
 
+    /// <summary>Begins, and catches up.</summary>
+    public Task StartAsync(CancellationToken stop) => TryBegin() ? CatchUpAsync(stop) : Task.CompletedTask;
+
     /// <summary>
-    /// Brings the configuration into force and the state up to the end of the log. Input is accepted from the first
-    /// moment; the task ends when the state has caught up.
+    /// Brings the configuration into force: from then on input is accepted. False: the log could not take it.
     /// </summary>
-    public async Task StartAsync(CancellationToken stop)
+    public bool TryBegin()
     {
         if (Replayer is null)
         {
@@ -95,8 +100,14 @@ internal sealed class RunningPipeline
         if (!Ingest.TryConfigure(Ingest.Generation))
         {
             _environment.Failed("the configuration cannot be written to the log: is the disk full?");
-            return;
+            return false;
         }
+        return true;
+    }
+
+    /// <summary>Brings the state up to the end of the log.</summary>
+    public async Task CatchUpAsync(CancellationToken stop)
+    {
         if (_environment.Workers > 0)
         {
             Engine.Start();
@@ -108,7 +119,11 @@ internal sealed class RunningPipeline
                 _environment.Failed($"the log could not be replayed: {Replayer.Failure}");
                 return;
             }
-            HoldCloses(Replayer.LastArrivalMs);
+            if (LastInputMs > 0)
+            {
+                var nowMs = _clock.NowMs();
+                HoldCloses(nowMs, nowMs - LastInputMs);
+            }
         }
     }
 
@@ -248,16 +263,6 @@ internal sealed class RunningPipeline
         {
             yield return shard.Counters.Lags;
         }
-    }
-
-    private void HoldCloses(long lastArrivalMs)
-    {
-        if (lastArrivalMs <= 0)
-        {
-            return;
-        }
-        _clock.NotBefore(lastArrivalMs);
-        HoldCloses(_clock.NowMs(), _clock.NowMs() - lastArrivalMs);
     }
 
     /// <summary>While the log refuses samples no window closes, and then as long again, as after a start.</summary>

@@ -215,7 +215,7 @@ public sealed class WriteEndpointTests
         using var refused = await SendAsync(host, PartlyBad);
 
         refused.StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
-        refused.Headers.RetryAfter.ShouldNotBeNull();
+        refused.Headers.RetryAfter.ShouldNotBeNull().Delta.ShouldBe(TimeSpan.FromSeconds(1));
         (await refused.Content.ReadAsStringAsync()).ShouldBe("The gateway is stopping.\n");
         host.ShouldBeUntouched(before);
     }

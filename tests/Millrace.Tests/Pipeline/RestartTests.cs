@@ -73,6 +73,32 @@ public sealed class RestartTests
     }
 
     [Fact]
+    public void Closes_wait_as_long_as_nothing_was_taken_also_after_a_start_that_took_nothing()
+    {
+        Push(Start(_disk), 1);
+        Crash(downtimeMs: 40_000);
+        Build().TryBegin().ShouldBeTrue();
+        Crash(downtimeMs: 5_000);
+
+        var pipeline = Start(_disk);
+
+        (pipeline.ClosesHeldUntilMs - pipeline.Ingest.NowMs).ShouldBe(45_000);
+    }
+
+    [Fact]
+    public void Closes_wait_although_a_base_is_the_last_record()
+    {
+        var before = Start(_disk);
+        Push(before, 1);
+        before.StopAsync().IsCompletedSuccessfully.ShouldBeTrue();
+        Crash(downtimeMs: 5_000);
+
+        var pipeline = Start(_disk);
+
+        (pipeline.ClosesHeldUntilMs - pipeline.Ingest.NowMs).ShouldBe(5_000);
+    }
+
+    [Fact]
     public void Times_in_the_log_only_rise_although_the_wall_clock_was_set_back()
     {
         var before = Start(_disk);
@@ -133,6 +159,12 @@ public sealed class RestartTests
             Workers = 0,
             Failed = _failures.Add,
         });
+
+    private void Crash(long downtimeMs)
+    {
+        _disk = _disk.Crash(CrashKind.Kill);
+        _time.Advance(downtimeMs);
+    }
 
     private void Tick(RunningPipeline pipeline, long afterMs)
     {
