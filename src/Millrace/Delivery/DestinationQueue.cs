@@ -69,6 +69,7 @@ internal sealed class DestinationQueue : IDisposable
     // Stored and not done with, per feed: what the size bound is about.
     private readonly long[] _storedBytes = new long[Feeds];
     private readonly long _laneRoomBytes;
+    private bool _hasUnsavedLoss; // blocks were given up, and the ledger on disk does not know
     private long _readAgainAtMs; // after a failed read: a disk that does not answer is not asked all the time
     private long _rawNeededFromLsn;
     private long _outputsNeededFromLsn;
@@ -230,7 +231,7 @@ internal sealed class DestinationQueue : IDisposable
         Forget(block);
         _counters.Dropped(reason, block.Block.SampleCount);
         positions.Dropped(block, IsUnderWay(feed, lane));
-        SaveDone(lane, feed, positions);
+        TrySaveDone(lane, feed, positions);
     }
 
     /// <summary>The feeding log has nothing more for this lane up to here.</summary>
@@ -277,7 +278,7 @@ internal sealed class DestinationQueue : IDisposable
         var block = _underWay[lane]!;
         var positions = Of(block.Block.Feed, lane);
         // If the end of the block before could not be saved, the mark would say that both are one.
-        if (!_cursors.SaveDone(lane, block.Block.Feed, positions))
+        if (!TrySaveDone(lane, block.Block.Feed, positions))
         {
             return false;
         }
@@ -309,7 +310,7 @@ internal sealed class DestinationQueue : IDisposable
         Forget(block);
         var positions = Of(feed, lane);
         positions.Finished(block);
-        SaveDone(lane, feed, positions);
+        TrySaveDone(lane, feed, positions);
     }
 
     /// <summary>Writes what waits in memory only to the spill.</summary>
@@ -356,11 +357,10 @@ internal sealed class DestinationQueue : IDisposable
     /// <summary>Positions that moved without a block, and the ledger.</summary>
     public void SavePositions()
     {
-        _cursors.SaveLedger(_counters.Totals());
         for (var lane = 0; lane < Lanes; lane++)
         {
-            _cursors.SaveDone(lane, Feed.Raw, Of(Feed.Raw, lane));
-            _cursors.SaveDone(lane, Feed.Outputs, Of(Feed.Outputs, lane));
+            TrySaveDone(lane, Feed.Raw, Of(Feed.Raw, lane));
+            TrySaveDone(lane, Feed.Outputs, Of(Feed.Outputs, lane));
         }
     }
 
@@ -474,6 +474,7 @@ internal sealed class DestinationQueue : IDisposable
         {
             // The log's own guard for free space refuses new samples soon; until then these are the ones that go.
             _counters.Dropped(DropReason.DiskError, block.SampleCount);
+            _hasUnsavedLoss = true;
             positions.GivenUp(block.End, IsUnderWay(Feed.Raw, block.Lane));
             return;
         }
@@ -516,6 +517,12 @@ internal sealed class DestinationQueue : IDisposable
 
     private bool TryAppend(SealedBlock block, long nowMs, out long lsn)
     {
+        lsn = 0;
+        // Behind this record no crash brings back what was given up before it: its count must survive, too.
+        if (_hasUnsavedLoss && !TrySaveLedger())
+        {
+            return false;
+        }
         var stored = new StoredBlock(block, _inputLogId, Refusal.None, 0, "", 0);
         stored.WriteHead(_head);
         var outcome = _spill.Append(stored.RecordHeader(nowMs), _head.Written.Span, block.Bytes.Span, out lsn);
@@ -572,7 +579,7 @@ internal sealed class DestinationQueue : IDisposable
             var (samples, sizeBytes) = positions.LoseUnread(IsUnderWay(feed, lane));
             _storedBytes[(int)feed] -= sizeBytes;
             _counters.Dropped(DropReason.LostOnDisk, samples);
-            SaveDone(lane, feed, positions);
+            TrySaveDone(lane, feed, positions);
         }
         return true;
     }
@@ -602,9 +609,17 @@ internal sealed class DestinationQueue : IDisposable
         }
     }
 
-    private void SaveDone(int lane, Feed feed, LaneFeed positions)
+    /// <summary>The ledger first: a position that speaks of more than it would lose a count in a crash.</summary>
+    private bool TrySaveDone(int lane, Feed feed, LaneFeed positions) =>
+        TrySaveLedger() && _cursors.SaveDone(lane, feed, positions);
+
+    private bool TrySaveLedger()
     {
-        _cursors.SaveLedger(_counters.Totals());
-        _cursors.SaveDone(lane, feed, positions);
+        if (!_cursors.SaveLedger(_counters.Totals()))
+        {
+            return false;
+        }
+        _hasUnsavedLoss = false;
+        return true;
     }
 }

@@ -103,17 +103,18 @@ internal sealed class LaneCursors : IDisposable
         return saved;
     }
 
-    public void SaveLedger(in LedgerTotals totals)
+    public bool SaveLedger(in LedgerTotals totals)
     {
         var first = FirstLane + Lanes;
-        Set(_spill, first, totals.Delivered, totals.Parked, 0);
+        var saved = Set(_spill, first, totals.Delivered, totals.Parked, 0);
         for (var slot = 0; slot < LedgerSlots - 1; slot++)
         {
             var reason = slot * ReasonsPerSlot;
-            Set(
+            saved &= Set(
                 _spill, first + 1 + slot,
                 Reason(totals, reason), Reason(totals, reason + 1), Reason(totals, reason + 2));
         }
+        return saved;
     }
 
     /// <summary>Records of the spill below it were synced.</summary>

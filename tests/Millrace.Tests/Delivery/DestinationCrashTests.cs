@@ -56,6 +56,27 @@ public sealed class DestinationCrashTests
         rig.Backend.PointCount.ShouldBe(3);
     }
 
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(2, 2)] // the second is not spilled: its record would stand where the count of the first is not
+    public void What_was_given_up_stays_counted_when_a_crash_comes_behind_later_blocks(int failingWrites, int lost)
+    {
+        using var rig = new DestinationRig(
+            DestinationRig.Plain with { QueueMemoryBytes = 100 }, new FakeBackend(BackendKind.VictoriaMetrics));
+        rig.OfferRaw(0, 1, ("m", rig.NowMs + 1, 1));
+        rig.OfferRaw(0, 2, ("m", rig.NowMs + 2, 2));
+        rig.Disk.FailNextWrites(failingWrites);
+        for (var lsn = 3; lsn <= 6; lsn++)
+        {
+            rig.OfferRaw(0, lsn, ("m", rig.NowMs + lsn, lsn));
+        }
+        rig.Crash();
+        rig.Destination.RawResumeAt(0).ShouldBe(new LogPosition(6, 0));
+        rig.Counters.DroppedByReason[(int)DropReason.DiskError].ShouldBe(lost);
+        rig.RunUntilQuiet();
+        rig.Counters.Delivered.ShouldBe(6 - lost);
+    }
+
     [Fact]
     public void A_spilled_block_under_way_in_a_crash_is_sent_again_as_identical_bytes()
     {
