@@ -41,7 +41,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
     private long _intervalEndMs; // of the last sample: mostly that of the next one
 
     /// <summary>The slot of a series; <paramref name="labels"/> are kept when it is new.</summary>
-    public int SlotOf(UInt128 key, byte[] labels)
+    public int SlotOf(SeriesKey key, ReadOnlySpan<byte> labels)
     {
         var slot = Series.Find(key);
         if (slot < 0)
@@ -53,7 +53,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
             {
                 _labels.Add(null);
             }
-            _labels[slot] = labels;
+            _labels[slot] = labels.ToArray();
         }
         return slot;
     }
@@ -227,7 +227,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
                 continue;
             }
             part.Samples.Add(
-                new OutputSample(Series.KeyOf(slot), _labels[slot]!, entry.Value, part.EndMs - entry.TimeMs)
+                new OutputSample(Series.KeyOf(slot).ToUInt128(), _labels[slot]!, entry.Value, part.EndMs - entry.TimeMs)
                 {
                     StartMs = entry.StartMs,
                 });

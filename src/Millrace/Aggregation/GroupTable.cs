@@ -37,7 +37,7 @@ internal sealed class GroupTable
     }
 
     private readonly AggregationRule _rule;
-    private readonly SeriesTable _keys = new();
+    private readonly SeriesTable<UInt128> _keys = new();
     private readonly Column<Row> _rows = new();
     private readonly List<LabelSet?> _labels = [];
     private readonly Column<DoubleDouble>[] _totals;

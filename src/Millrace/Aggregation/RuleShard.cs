@@ -12,7 +12,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     private readonly ReplicaFilter? _replicas = rule.Config.Ha is { } ha ? new ReplicaFilter(ha) : null;
 
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
-    protected SeriesTable Series { get; } = new();
+    protected SeriesTable<SeriesKey> Series { get; } = new();
 
     /// <summary>By slot, the values of the rule's input labels; empty without such.</summary>
     private readonly List<string[]?> _labels = [];
@@ -51,11 +51,11 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     }
 
     /// <summary>Whether a remembered slot still holds the series.</summary>
-    public bool HoldsSeries(int slot, UInt128 key) => Series.Holds(slot, key);
+    public bool HoldsSeries(int slot, in SeriesKey key) => Series.Holds(slot, key);
 
     /// <summary>The slot of a series; a new one joins its group.</summary>
     public int SlotOf(
-        UInt128 key, UInt128 groupKey, LabelSet group, uint target = 0, string[]? inputLabels = null)
+        SeriesKey key, UInt128 groupKey, LabelSet group, uint target = 0, string[]? inputLabels = null)
     {
         var slot = Series.Find(key);
         if (slot < 0)
@@ -131,7 +131,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     protected abstract void AddSeries(int slot, int group, uint target);
 
     private int NewSlot(
-        UInt128 key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels, bool isOverflow)
+        SeriesKey key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels, bool isOverflow)
     {
         var slot = AddSlot(key);
         AddSeries(slot, Groups.Join(groupKey, group, isOverflow), target);
@@ -146,7 +146,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         return slot;
     }
 
-    protected int AddSlot(UInt128 key)
+    protected int AddSlot(SeriesKey key)
     {
         var slot = Series.Add(key);
         _replicas?.Begin(slot, Counters);
@@ -187,7 +187,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// go to a slot that all such series of the overflow group share.
     /// </summary>
     private int NewSlotWithinBounds(
-        UInt128 key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels)
+        SeriesKey key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels)
     {
         var isStateless = Rule.Config.MaxSeries > 0 && Series.Count >= Rule.Config.MaxSeries;
         var isOverflow = isStateless || (Rule.Config.MaxGroups > 0

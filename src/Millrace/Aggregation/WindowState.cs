@@ -63,7 +63,10 @@ internal sealed class WindowState
 
     public void Reserve(int seriesCount, int groupCount)
     {
-        Runs.EnsureCapacity(seriesCount);
+        if (!_rule.IsArrivalTime)
+        {
+            Runs.EnsureCapacity(seriesCount); // In arrival time a series has its increase beside it.
+        }
         Dedup?.Reserve(seriesCount);
         foreach (var output in Outputs)
         {
@@ -76,7 +79,7 @@ internal sealed class WindowState
     {
         writer.Write(Window);
         writer.Write(StartMs);
-        for (var slot = 0; slot < seriesCount; slot++)
+        for (var slot = 0; slot < Math.Min(seriesCount, Runs.Capacity); slot++)
         {
             writer.Write(Runs[slot]);
         }
@@ -98,7 +101,7 @@ internal sealed class WindowState
     public void Read(SnapshotReader reader, int seriesCount, int groupCount)
     {
         Open(reader.ReadInt64(), reader.ReadInt64(), seriesCount, groupCount);
-        for (var slot = 0; slot < seriesCount; slot++)
+        for (var slot = 0; slot < Math.Min(seriesCount, Runs.Capacity); slot++)
         {
             Runs[slot] = reader.Read<Run>();
         }

@@ -31,19 +31,19 @@ internal sealed partial class BatchDeal
             {
                 continue;
             }
-            ref var entry = ref batch.Cache.Entry(extra.Series);
+            ref readonly var shape = ref batch.Cache.Shape(extra.Series);
             var timeMs = extra.TimestampMs == IWriteSink.NoTimestamp ? arrivalMs : extra.TimestampMs;
-            ref readonly var window = ref batch.Generation.TimeWindows[entry.Route];
+            ref readonly var window = ref batch.Generation.TimeWindows[shape.Route];
             var before = _histograms.Count;
-            if (entry.AggregateCount > 0
+            if (shape.AggregateCount > 0
                 && !window.IsTooOld(timeMs, arrivalMs) && !window.IsTooFarAhead(timeMs, arrivalMs))
             {
-                for (var t = entry.FirstAggregate; t < entry.FirstAggregate + entry.AggregateCount; t++)
+                for (var t = 0; t < shape.AggregateCount; t++)
                 {
-                    DealHistogram(batch, t, i, timeMs);
+                    DealHistogram(batch, batch.Cache.FirstAggregate(extra.Series) + t, i, timeMs);
                 }
             }
-            if (_histograms.Count > before && entry.ForwardCount == 0)
+            if (_histograms.Count > before && shape.ForwardCount == 0)
             {
                 Ledger.DroppedExtras--; // Counted as not forwarded; it is not lost.
             }
@@ -61,7 +61,7 @@ internal sealed partial class BatchDeal
         for (var target = first; target < first + count; target++)
         {
             var at = targets.Aggregate(target);
-            if (Wants(batch, targets, target, batch.Cache.Aggregate(at).Rule, timeMs, arrivalMs))
+            if (Wants(batch, targets, target, batch.Cache.PlaceOf(at).Rule, timeMs, arrivalMs))
             {
                 DealHistogram(batch, at, extra, timeMs);
             }
@@ -70,10 +70,10 @@ internal sealed partial class BatchDeal
 
     private void DealHistogram(DecodedBatch batch, int at, int extra, long timeMs)
     {
-        ref var target = ref batch.Cache.Aggregate(at);
-        if (batch.Generation.RulesInForce[target.Rule].TakesHistograms)
+        ref readonly var place = ref batch.Cache.PlaceOf(at);
+        if (batch.Generation.RulesInForce[place.Rule].TakesHistograms)
         {
-            _histograms.Add(new TaskHistogram(target.Task, at, extra, timeMs));
+            _histograms.Add(new TaskHistogram(place.Task, at, extra, timeMs));
         }
     }
 }

@@ -22,6 +22,8 @@ internal sealed class Lane : ISeriesLabels
     private readonly BlockBuilder _builder;
     private readonly LogPosition _resumeAt;
     private readonly List<(SeriesCache Cache, int Target)> _registered = [];
+    private byte[] _labels = [];
+    private byte[] _otherLabels = [];
     private LogPosition? _sealAt;
     private SeriesCache? _cache;
     private int _round; // how often the builder's series were forgotten
@@ -49,8 +51,12 @@ internal sealed class Lane : ISeriesLabels
 
     public int FragmentBytes => _builder.FragmentBytes;
 
-    public ReadOnlySpan<byte> LabelsOf(int seriesId) =>
-        _registered[seriesId].Cache.LabelsOf(_registered[seriesId].Target);
+    public ReadOnlySpan<byte> LabelsOf(int seriesId)
+    {
+        // Two in turns: those of the call before stay valid.
+        (_labels, _otherLabels) = (_otherLabels, _labels);
+        return _registered[seriesId].Cache.LabelsOf(_registered[seriesId].Target, ref _labels);
+    }
 
     public void Add(BatchItem item, ReadOnlySpan<LaneSample> samples)
     {
@@ -120,7 +126,7 @@ internal sealed class Lane : ISeriesLabels
     {
         target.BuilderRound = _round;
         if (_registeredByLabels is null
-            || !_registeredByLabels.TryGetValue(StableHash.Hash128(_cache!.LabelsOf(index)), out target.BuilderSeries))
+            || !_registeredByLabels.TryGetValue(StableHash.Hash128(_cache!.LabelsOf(index, ref _labels)), out target.BuilderSeries))
         {
             target.BuilderSeries = _builder.Register(_registered.Count);
             _registered.Add((_cache!, index));

@@ -19,6 +19,7 @@ internal sealed class Worker
     private readonly ShardScratch _scratch = new();
     private readonly Stack<PendingSamples> _pending = new();
     private readonly List<RuleShard> _touched = [];
+    private byte[] _labels = []; // of the series that is being added
 
     // State, touched by the worker's thread; shards are read by the page and the metrics.
     private RuleShard?[]?[] _tasks = [];     // by task, then by rule in force
@@ -255,11 +256,12 @@ internal sealed class Worker
         foreach (ref readonly var sample in samples)
         {
             ref var target = ref cache.Aggregate(sample.Target);
-            var shard = shards[target.Rule] ?? NewShard(task, target.Rule);
+            var rule = cache.Place(target.Group).Rule;
+            var shard = shards[rule] ?? NewShard(task, rule);
             var slot = target.SlotHint;
             if (!shard.HoldsSeries(slot, target.SeriesKey))
             {
-                target.SlotHint = slot = SlotOf(shard, cache, target);
+                target.SlotHint = slot = SlotOf(shard, cache, sample.Target);
             }
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;
@@ -302,24 +304,26 @@ internal sealed class Worker
             }
             var shards = _tasks[histogram.Task] ??= new RuleShard?[_rules.Terms.Length];
             ref var target = ref cache.Aggregate(histogram.Target);
-            var shard = shards[target.Rule] ?? NewShard(histogram.Task, target.Rule);
+            var rule = cache.Place(target.Group).Rule;
+            var shard = shards[rule] ?? NewShard(histogram.Task, rule);
             if (!shard.HoldsSeries(target.SlotHint, target.SeriesKey))
             {
-                target.SlotHint = SlotOf(shard, cache, target);
+                target.SlotHint = SlotOf(shard, cache, histogram.Target);
             }
             var message = item.Batch.BytesOf(item.Batch.Extras[histogram.Extra]);
             shard.AddHistogram(target.SlotHint, histogram.TimeMs, message, item.ArrivalMs);
         }
     }
 
-    private static int SlotOf(RuleShard shard, SeriesCache cache, in AggregateTarget target)
+    private int SlotOf(RuleShard shard, SeriesCache cache, int aggregate)
     {
+        ref var target = ref cache.Aggregate(aggregate);
         if (shard is DedupShard deduplicator)
         {
-            return deduplicator.SlotOf(target.SeriesKey, cache.Block(target.Group));
+            return deduplicator.SlotOf(target.SeriesKey, cache.BlockOf(aggregate, ref _labels));
         }
         var group = cache.Group(target.Group);
-        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels, target.Target, group.InputLabels);
+        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels, cache.TargetOf(aggregate), group.InputLabels);
     }
 
     private PendingSamples Lend(RuleShard shard)

@@ -110,7 +110,7 @@ internal sealed class ShardRig
         (LabelBlock.TryParse(sample.Labels, LabelLimits.Default, labels, out var defect)
             || defect == LabelDefect.MissingMetricName).ShouldBeTrue();
         var set = LabelSet.From(labels);
-        sample.Key.ShouldBe(set.StableKey());
+        ((SeriesKey)sample.Key).ShouldBe((SeriesKey)set.StableKey());
         return set.ToString();
     }
 
