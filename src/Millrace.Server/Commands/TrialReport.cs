@@ -155,7 +155,7 @@ internal sealed class TrialReport(RuleTrial trial, TextWriter output)
     {
         var labels = new List<Label>();
         // Our own encoding: a rule may have removed the metric's name, the labels are there all the same.
-        var isWhole = LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
+        var isWhole = LabelBlock.TryParse(sample.Labels.ToArray(), AnyLabels, labels, out var defect)
             || defect == LabelDefect.MissingMetricName;
         return isWhole ? LabelSet.From(labels).ToString() : "{}";
     }

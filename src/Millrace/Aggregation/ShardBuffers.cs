@@ -1,4 +1,5 @@
 using Millrace.Aggregation.Outputs;
+using Millrace.Protocols;
 
 namespace Millrace.Aggregation;
 
@@ -51,7 +52,7 @@ internal sealed class ShardScratch
 /// </summary>
 /// <param name="Histogram">A Histogram message without a timestamp; null: the sample is a number.</param>
 internal readonly record struct OutputSample(
-    UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null)
+    UInt128 Key, StoredLabels Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null)
 {
     /// <summary>When the counter began; 0: not known.</summary>
     public long StartMs { get; init; }

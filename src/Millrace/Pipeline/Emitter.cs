@@ -224,12 +224,26 @@ internal sealed class Emitter
             {
                 if (!windows.TryGetValue(part.EndMs, out var samples))
                 {
-                    windows.Add(part.EndMs, samples = []);
+                    windows.Add(part.EndMs, samples = new List<OutputSample>(CountOf(partsByTask, part.EndMs)));
                 }
                 samples.AddRange(part.Samples);
             }
         }
         return windows;
+    }
+
+    /// <summary>A deduplicator gives a sample of every series: a list that doubles would take twice the room.</summary>
+    private static int CountOf(List<WindowPart>?[] partsByTask, long endMs)
+    {
+        var count = 0;
+        foreach (var parts in partsByTask)
+        {
+            foreach (var part in parts ?? [])
+            {
+                count += part.EndMs == endMs ? part.Samples.Count : 0;
+            }
+        }
+        return count;
     }
 
     private bool TryEmit(

@@ -1,6 +1,8 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using Millrace.Aggregation;
 using Millrace.Delivery;
+using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
@@ -28,15 +30,18 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 {
     private static readonly LabelLimits AnyLabels = new(int.MaxValue, int.MaxValue, int.MaxValue);
 
-    private const int MaxPlacements = 1 << 20;
+    /// <summary>Some thirty bytes each.</summary>
+    private const int MaxPlacements = 1 << 22;
 
-    private sealed record Placement(int Lane, byte[]? Labels);
+    private const short IsDropped = -1;
 
     private readonly LaneBlock _block = new();
-    private readonly List<Placement> _places = [];
+    private readonly List<int> _places = []; // of the samples, in their order
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
-    private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
+    private readonly Dictionary<(SeriesResolver, int), Placements> _placements = [];
+    private int _placementCount;
+    private byte[] _labels = [];
 
     public BuiltGroup Build(
         Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
@@ -66,20 +71,22 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     {
         var config = destinations[destination].Config;
         var isPlaced = resolver.IsPlaced(rule);
+        var placements = PlacementsOf((resolver, isPlaced ? ~destination : destination));
         _places.Clear();
-        foreach (var sample in samples)
+        foreach (ref readonly var sample in CollectionsMarshal.AsSpan(samples))
         {
-            _places.Add(Place(resolver, destination, isPlaced, sample));
+            _places.Add(Place(placements, resolver, destination, isPlaced, sample));
         }
         for (var lane = 0; lane < config.Lanes; lane++)
         {
             for (var i = 0; i < samples.Count; i++)
             {
-                if (_places[i].Lane != lane || _places[i].Labels is not { } labels)
+                if (placements.LaneOf(_places[i]) != lane)
                 {
                     continue;
                 }
-                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
+                var relabeled = placements.RelabeledOf(_places[i]);
+                _block.Add(relabeled ?? samples[i].Labels.Get(ref _labels), endMs - samples[i].BeforeMs, samples[i]);
                 if (_block.Count == config.MaxSamplesPerBlock)
                 {
                     blocks.Add(_block.Seal(destination, lane));
@@ -93,40 +100,79 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
+    private Placements PlacementsOf((SeriesResolver, int) destination)
     {
-        var key = (resolver, isPlaced ? ~destination : destination, sample.Key);
-        if (!_placements.TryGetValue(key, out var placement))
+        if (_placementCount >= MaxPlacements)
         {
-            placement = Place(resolver, destination, isPlaced, sample.Labels);
-            if (_placements.Count >= MaxPlacements)
-            {
-                _placements.Clear();
-            }
-            _placements.Add(key, placement);
+            _placements.Clear();
+            _placementCount = 0;
         }
-        return placement;
+        if (!_placements.TryGetValue(destination, out var placements))
+        {
+            _placements.Add(destination, placements = new Placements());
+        }
+        return placements;
     }
 
-    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, byte[] block)
+    /// <summary>The number of a sample's placement.</summary>
+    private int Place(
+        Placements placements, SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
     {
+        var known = placements.Find(sample.Key);
+        if (known >= 0)
+        {
+            return known;
+        }
+        _placementCount++;
         var labels = new List<Label>();
         // The labels come from our own encoder; a rule may well have removed the metric name.
-        if (!LabelBlock.TryParse(block, AnyLabels, labels, out var defect) && defect != LabelDefect.MissingMetricName)
+        if (!LabelBlock.TryParse(sample.Labels.Get(ref _labels), AnyLabels, labels, out var defect)
+            && defect != LabelDefect.MissingMetricName)
         {
-            return new Placement(0, null);
+            return placements.Add(sample.Key, IsDropped, null);
         }
         var series = LabelSet.From(labels);
         if (isPlaced)
         {
-            return new Placement(LaneKey.StableLaneOf(series, destinations[destination].Config.Lanes), block);
+            var lanes = destinations[destination].Config.Lanes;
+            return placements.Add(sample.Key, LaneKey.StableLaneOf(series, lanes), null);
         }
         if (!resolver.TryPlace(destination, series, out var lane, out var sent))
         {
-            return new Placement(0, null);
+            return placements.Add(sample.Key, IsDropped, null);
         }
         // Mostly nothing is relabeled: then the labels need not be kept twice.
-        return new Placement(lane, ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent));
+        return placements.Add(sample.Key, lane, ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent));
+    }
+
+    /// <summary>Of one destination under one configuration.</summary>
+    private sealed class Placements
+    {
+        private readonly SeriesTable<UInt128> _series = new();
+        private readonly Column<short> _lanes = new();
+        private readonly Dictionary<int, byte[]> _relabeled = [];
+
+        public int Find(UInt128 key) => _series.Find(key);
+
+        public int LaneOf(int number) => _lanes[number];
+
+        /// <summary>Null: it is sent with its own labels.</summary>
+        public byte[]? RelabeledOf(int number) => _relabeled.GetValueOrDefault(number);
+
+        /// <param name="key">Of a series that is not there.</param>
+        /// <param name="lane">The lane, or <see cref="IsDropped"/>.</param>
+        /// <param name="relabeled">Null: it is sent with its own labels.</param>
+        public int Add(UInt128 key, int lane, byte[]? relabeled)
+        {
+            var number = _series.Add(key);
+            _lanes.EnsureCapacity(number + 1);
+            _lanes[number] = checked((short)lane);
+            if (relabeled is not null)
+            {
+                _relabeled.Add(number, relabeled);
+            }
+            return number;
+        }
     }
 
     /// <summary>The block that is being filled; its buffers are used again for the next one.</summary>
@@ -139,7 +185,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
         public int Count { get; private set; }
 
-        public void Add(byte[] labels, long timestampMs, in OutputSample sample)
+        public void Add(ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample)
         {
             if (sample.Histogram is { } histogram)
             {

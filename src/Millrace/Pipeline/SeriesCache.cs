@@ -193,9 +193,8 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
 
     public GroupIdentity Group(int index) => _groups[index];
 
-    /// <summary>What a deduplicator passes on, as a label block.</summary>
-    public ReadOnlySpan<byte> BlockOf(int aggregate, ref byte[] buffer) =>
-        _labels.Get(_blocks[aggregate], ref buffer);
+    /// <summary>What a deduplicator passes on.</summary>
+    public StoredLabels BlockOf(int aggregate) => new(_labels, _blocks[aggregate]);
 
     /// <summary>The labels that a forward target sends, as a label block.</summary>
     public ReadOnlySpan<byte> LabelsOf(int forward, ref byte[] buffer) =>

@@ -19,7 +19,6 @@ internal sealed class Worker
     private readonly ShardScratch _scratch = new();
     private readonly Stack<PendingSamples> _pending = new();
     private readonly List<RuleShard> _touched = [];
-    private byte[] _labels = []; // of the series that is being added
 
     // State, touched by the worker's thread; shards are read by the page and the metrics.
     private RuleShard?[]?[] _tasks = [];     // by task, then by rule in force
@@ -315,12 +314,12 @@ internal sealed class Worker
         }
     }
 
-    private int SlotOf(RuleShard shard, SeriesCache cache, int aggregate)
+    private static int SlotOf(RuleShard shard, SeriesCache cache, int aggregate)
     {
         ref var target = ref cache.Aggregate(aggregate);
         if (shard is DedupShard deduplicator)
         {
-            return deduplicator.SlotOf(target.SeriesKey, cache.BlockOf(aggregate, ref _labels));
+            return deduplicator.SlotOf(target.SeriesKey, cache.BlockOf(aggregate));
         }
         var group = cache.Group(target.Group);
         return shard.SlotOf(target.SeriesKey, group.Key, group.Labels, cache.TargetOf(aggregate), group.InputLabels);

@@ -107,7 +107,7 @@ internal sealed class ShardRig
     public static string SeriesOf(OutputSample sample)
     {
         var labels = new List<Label>();
-        (LabelBlock.TryParse(sample.Labels, LabelLimits.Default, labels, out var defect)
+        (LabelBlock.TryParse(sample.Labels.ToArray(), LabelLimits.Default, labels, out var defect)
             || defect == LabelDefect.MissingMetricName).ShouldBeTrue();
         var set = LabelSet.From(labels);
         ((SeriesKey)sample.Key).ShouldBe((SeriesKey)set.StableKey());
