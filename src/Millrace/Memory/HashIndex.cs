@@ -26,6 +26,9 @@ internal sealed class HashIndex
 
     private const int MaxNumberBits = 30;
 
+    /// <summary>Eleven bits of the hash are enough beside: a part need not grow for numbers below a million.</summary>
+    private const int MinNumberBits = 20;
+
     private readonly Part[] _parts;
     private readonly int _partBits;
 
@@ -80,7 +83,7 @@ internal sealed class HashIndex
         // Where much was removed it is enough to leave that out.
         var size = Math.Max(FirstSize, (int)Math.Min(live * 10L / 7, Array.MaxLength));
         var wantedBits = 32 - int.LeadingZeroCount(number + (number >> 2));
-        var numberBits = Math.Max(part.NumberBits, Math.Min(MaxNumberBits, wantedBits));
+        var numberBits = Math.Clamp(Math.Max(part.NumberBits, wantedBits), MinNumberBits, MaxNumberBits);
         var grown = new Part(size, numberBits);
         foreach (var entry in part.Entries)
         {
