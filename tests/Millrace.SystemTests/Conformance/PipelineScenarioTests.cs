@@ -59,8 +59,8 @@ public sealed class PipelineScenarioTests
         await LiveVmagent.WaitUntilAsync(origin + 700);
         var t = origin + 500;
         await both.PushAsync(
-            Sample("d", "replica", "a", 1, t), Sample("d", "replica", "a", 5, t), Sample("d", "replica", "b", 9, t + 50),
-            Sample("d", "replica", "a", 2, t + 100),
+            Sample("d", "replica", "a", 1, t), Sample("d", "replica", "a", 5, t),
+            Sample("d", "replica", "b", 9, t + 50), Sample("d", "replica", "a", 2, t + 100),
             Sample("e", "l", "a", 4, t), Sample("e", "l", "a", SideBySide.Stale, t),
             Sample("f", "l", "a", 4, t), Sample("f", "l", "a", SideBySide.Stale, t + 1),
             Sample("g", "l", "a", double.NaN, t), Sample("g", "l", "a", 1, t));

@@ -77,7 +77,7 @@ internal sealed class SideBySide : IAsyncDisposable
         }
     }
 
-    /// <summary>What a backend got, as <c>series value</c>, with the time from an origin if one is given; sorted.</summary>
+    /// <summary>What a backend got, as <c>series value</c>, with the time from an origin if one is given.</summary>
     public List<string> Received(int number, long? originMs = null) =>
         [.. Sink.ReceivedBy(number)
             .Select(sample => PlainSeriesText.TextOf(sample.Series) + " " + ValueOf(sample)
