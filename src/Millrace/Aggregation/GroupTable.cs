@@ -304,7 +304,8 @@ internal sealed class GroupTable
     private void Emit(
         int output, int group, double value, WindowPart part, ShardCounters counters, long beforeMs = 0)
     {
-        Add(_outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters, beforeMs);
+        Add(output, group, _outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters,
+            beforeMs);
     }
 
     /// <summary>An output that shows several series of a group; running ones have this window in them.</summary>
@@ -335,9 +336,9 @@ internal sealed class GroupTable
             series.Set(i, label, one);
             if (injectsZero)
             {
-                Add(one, 0, part, counters, beforeMs: _rule.IntervalMs);
+                Add(output, group, one, 0, part, counters, beforeMs: _rule.IntervalMs);
             }
-            Add(one, value, part, counters);
+            Add(output, group, one, value, part, counters);
         }
     }
 
@@ -368,17 +369,22 @@ internal sealed class GroupTable
         }
         counters.UnlikeHistograms += isMixed ? 1 : 0;
         var series = _outputSeries[output][group] ??= Describe(output, group, "");
-        Add(series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
+        Add(
+            output, group, series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
     }
 
-    private static void Add(
-        OutputSeries series, double value, WindowPart part, ShardCounters counters, long beforeMs = 0,
-        byte[]? histogram = null)
+    private void Add(
+        int output, int group, OutputSeries series, double value, WindowPart part, ShardCounters counters,
+        long beforeMs = 0, byte[]? histogram = null)
     {
         if (!ReferenceEquals(series, OutputSeries.Dropped))
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram));
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram)
+            {
+                Group = _labels[group],
+                Output = output,
+            });
             counters.OutputSamples++;
         }
     }

@@ -1,4 +1,5 @@
 using Millrace.Aggregation.Outputs;
+using Millrace.Model;
 
 namespace Millrace.Aggregation;
 
@@ -55,6 +56,12 @@ internal readonly record struct OutputSample(
 {
     /// <summary>When the counter began; 0: not known.</summary>
     public long StartMs { get; init; }
+
+    /// <summary>The group it is of; null: it is a sample of the input that was passed on.</summary>
+    public LabelSet? Group { get; init; }
+
+    /// <summary>The number of the rule's output.</summary>
+    public int Output { get; init; }
 }
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers;
 using Millrace.Aggregation;
+using Millrace.Aggregation.Outputs;
 using Millrace.Delivery;
 using Millrace.Model;
 using Millrace.Protocols;
@@ -30,25 +31,37 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     private const int MaxPlacements = 1 << 20;
 
-    private sealed record Placement(int Lane, byte[]? Labels);
+    private sealed record Placement(int Lane, byte[]? Labels, FamilyNotice? Notice);
+
+    /// <summary>Output and kind of sample are part of it: what is told of the series follows from them.</summary>
+    private readonly record struct PlacementKey(
+        SeriesResolver Resolver, int Destination, int Rule, int Output, bool IsHistogram, UInt128 Series);
+
+    private readonly record struct NoticeKey(
+        SeriesResolver Resolver, int Rule, int Output, bool IsHistogram, string Metric, string Family);
 
     private readonly LaneBlock _block = new();
     private readonly List<Placement> _places = [];
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
-    private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
+    private readonly Dictionary<PlacementKey, Placement> _placements = [];
+
+    // What is told of them; dropped together with the placements, which refer to them.
+    private readonly Dictionary<NoticeKey, FamilyNotice> _notices = [];
 
     public BuiltGroup Build(
-        Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
+        Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples,
+        IReadOnlyDictionary<string, MetricMetadata> families)
     {
+        _block.Families = families;
         var blocks = new List<BuiltBlock>();
         var (resolver, ruleThere) = generation.ResolverOf(rule);
+        var of = generation.RulesInForce[rule];
         foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(resolver, ruleThere, destination, endMs, samples, blocks);
+            AddBlocks(resolver, (ruleThere, of), destination, endMs, samples, blocks);
         }
         var writer = new OutputGroupWriter();
-        var of = generation.RulesInForce[rule];
         writer.Begin(of.Key, of.Name, endMs, inputLsn);
         foreach (var block in blocks)
         {
@@ -61,15 +74,14 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
-        SeriesResolver resolver, int rule, int destination, long endMs, List<OutputSample> samples,
-        List<BuiltBlock> blocks)
+        SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, long endMs,
+        List<OutputSample> samples, List<BuiltBlock> blocks)
     {
         var config = destinations[destination].Config;
-        var isPlaced = resolver.IsPlaced(rule);
         _places.Clear();
         foreach (var sample in samples)
         {
-            _places.Add(Place(resolver, destination, isPlaced, sample));
+            _places.Add(Place(resolver, rule, destination, sample));
         }
         for (var lane = 0; lane < config.Lanes; lane++)
         {
@@ -79,7 +91,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
                 {
                     continue;
                 }
-                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
+                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i], _places[i].Notice);
                 if (_block.Count == config.MaxSamplesPerBlock)
                 {
                     blocks.Add(_block.Seal(destination, lane));
@@ -93,54 +105,110 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
+    private Placement Place(
+        SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, in OutputSample sample)
     {
-        var key = (resolver, isPlaced ? ~destination : destination, sample.Key);
+        var key = new PlacementKey(
+            resolver, destination, rule.Number, sample.Output, sample.Histogram is not null, sample.Key);
         if (!_placements.TryGetValue(key, out var placement))
         {
-            placement = Place(resolver, destination, isPlaced, sample.Labels);
             if (_placements.Count >= MaxPlacements)
             {
                 _placements.Clear();
+                _notices.Clear();
             }
+            placement = NewPlacement(key, rule.Rule, sample);
             _placements.Add(key, placement);
         }
         return placement;
     }
 
-    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, byte[] block)
+    private Placement NewPlacement(in PlacementKey key, AggregationRule rule, in OutputSample sample)
     {
         var labels = new List<Label>();
         // The labels come from our own encoder; a rule may well have removed the metric name.
-        if (!LabelBlock.TryParse(block, AnyLabels, labels, out var defect) && defect != LabelDefect.MissingMetricName)
+        if (!LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
+            && defect != LabelDefect.MissingMetricName)
         {
-            return new Placement(0, null);
+            return new Placement(0, null, null);
         }
         var series = LabelSet.From(labels);
-        if (isPlaced)
+        if (key.Resolver.IsPlaced(key.Rule))
         {
-            return new Placement(LaneKey.StableLaneOf(series, destinations[destination].Config.Lanes), block);
+            var laneThere = LaneKey.StableLaneOf(series, destinations[key.Destination].Config.Lanes);
+            return new Placement(laneThere, sample.Labels, null);
         }
-        if (!resolver.TryPlace(destination, series, out var lane, out var sent))
+        if (!key.Resolver.TryPlace(key.Destination, series, out var lane, out var sent))
         {
-            return new Placement(0, null);
+            return new Placement(0, null, null);
         }
         // Mostly nothing is relabeled: then the labels need not be kept twice.
-        return new Placement(lane, ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent));
+        var block = ReferenceEquals(sent, series) ? sample.Labels : LabelBlock.Encode(sent);
+        return new Placement(lane, block, NoticeOf(key, rule, sample.Group, sent[LabelSet.MetricName]));
+    }
+
+    private FamilyNotice? NoticeOf(in PlacementKey key, AggregationRule rule, LabelSet? group, string family)
+    {
+        if (group is null || family.Length == 0)
+        {
+            return null;
+        }
+        var metric = group[LabelSet.MetricName];
+        var noticeKey = new NoticeKey(key.Resolver, key.Rule, key.Output, key.IsHistogram, metric, family);
+        if (!_notices.TryGetValue(noticeKey, out var notice))
+        {
+            notice = new FamilyNotice(rule, rule.Outputs[key.Output], metric, family, key.IsHistogram);
+            _notices.Add(noticeKey, notice);
+        }
+        return notice;
+    }
+
+    /// <summary>What blocks tell of a family that a rule makes.</summary>
+    private sealed class FamilyNotice(
+        AggregationRule rule, OutputKind kind, string metric, string family, bool isHistogram)
+    {
+        private MetricMetadata? _input;
+        private MetricMetadata? _told;
+
+        /// <summary>The last block that tells it.</summary>
+        public long Block { get; set; }
+
+        public MetricMetadata Told(IReadOnlyDictionary<string, MetricMetadata> families)
+        {
+            var input = MetadataStore.Find(families, metric);
+            if (_told is null || !ReferenceEquals(input, _input))
+            {
+                _told = OutputMetadata.Describe(rule, kind, metric, family, isHistogram, input);
+                _input = input;
+            }
+            return _told;
+        }
     }
 
     /// <summary>The block that is being filled; its buffers are used again for the next one.</summary>
     private sealed class LaneBlock
     {
         private readonly ArrayBufferWriter<byte> _uncompressed = new();
+        private readonly ArrayBufferWriter<byte> _metadata = new(); // goes behind the samples
+        private readonly HashSet<string> _told = [];
+        private long _number = 1;
         private byte[] _compressed = [];
         private long _minTimestampMs = long.MaxValue;
         private long _maxTimestampMs = long.MinValue;
 
         public int Count { get; private set; }
 
-        public void Add(byte[] labels, long timestampMs, in OutputSample sample)
+        /// <summary>What is known of the input's families when the window is closed.</summary>
+        public IReadOnlyDictionary<string, MetricMetadata> Families { get; set; } =
+            new Dictionary<string, MetricMetadata>();
+
+        public void Add(byte[] labels, long timestampMs, in OutputSample sample, FamilyNotice? notice)
         {
+            if (notice is not null && notice.Block != _number)
+            {
+                notice.Block = _number;
+                Tell(notice.Told(Families));
+            }
             if (sample.Histogram is { } histogram)
             {
                 V1SeriesWriter.WriteHistogram(_uncompressed, labels, timestampMs, histogram);
@@ -154,8 +222,18 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             Count++;
         }
 
+        /// <summary>Of outputs that relabeling gives one name, the first speaks for it.</summary>
+        private void Tell(MetricMetadata metadata)
+        {
+            if (_told.Add(metadata.Family))
+            {
+                V1SeriesWriter.WriteMetadata(_metadata, metadata);
+            }
+        }
+
         public BuiltBlock Seal(int destination, int lane)
         {
+            _uncompressed.Write(_metadata.WrittenSpan);
             var maxBytes = Snappy.MaxEncodedLength(_uncompressed.WrittenCount);
             _compressed = _compressed.Length < maxBytes ? new byte[maxBytes] : _compressed;
             var length = Snappy.Encode(_uncompressed.WrittenSpan, _compressed);
@@ -163,6 +241,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             var block = new BuiltBlock(
                 destination, lane, Count, _minTimestampMs, _maxTimestampMs, _compressed.AsSpan(0, length).ToArray());
             _uncompressed.ResetWrittenCount();
+            _metadata.ResetWrittenCount();
+            _told.Clear();
+            _number++;
             Count = 0;
             (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);
             return block;

@@ -217,6 +217,7 @@ internal sealed class Worker
             if (_index == 0)
             {
                 _engine.Ledger.Book(item.Deal.Ledger);
+                _engine.Families.Tell(item.Batch.Metadata);
             }
             for (var task = _index; task < _tasks.Length; task += _workerCount)
             {
@@ -342,6 +343,10 @@ internal sealed class Worker
 
     private void Apply(CloseItem item)
     {
+        if (_index == 0)
+        {
+            item.Families = _engine.Families.Now;
+        }
         for (var i = 0; i < item.Closes.Count; i++)
         {
             var (rule, throughWindow) = item.Closes[i];
@@ -399,6 +404,7 @@ internal sealed class Worker
         if (_index == 0)
         {
             _engine.Ledger.Write(writer);
+            _engine.Families.Write(writer);
         }
         for (var task = _index; task < _tasks.Length; task += _workerCount)
         {

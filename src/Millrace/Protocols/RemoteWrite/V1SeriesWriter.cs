@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 
 namespace Millrace.Protocols.RemoteWrite;
 
@@ -29,6 +30,23 @@ internal static class V1SeriesWriter
         {
             writer.WriteVarint(V1Wire.SampleStartTimestamp, (ulong)startMs);
         }
+        target.Advance(size);
+    }
+
+    public static void WriteMetadata(IBufferWriter<byte> target, MetricMetadata metadata)
+    {
+        var family = Encoding.UTF8.GetBytes(metadata.Family);
+        var help = Encoding.UTF8.GetBytes(metadata.Help);
+        var unit = Encoding.UTF8.GetBytes(metadata.Unit);
+        var messageBytes = 2 + WireWriter.FieldSize(family.Length)
+            + WireWriter.FieldSize(help.Length) + WireWriter.FieldSize(unit.Length);
+        var size = WireWriter.FieldSize(messageBytes);
+        var writer = new WireWriter(target.GetSpan(size));
+        writer.WriteHead(V1Wire.RequestMetadata, messageBytes);
+        writer.WriteVarint(V1Wire.MetadataType, (ulong)metadata.Type);
+        writer.WriteBytes(V1Wire.MetadataFamily, family);
+        writer.WriteBytes(V1Wire.MetadataHelp, help);
+        writer.WriteBytes(V1Wire.MetadataUnit, unit);
         target.Advance(size);
     }
 
