@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -119,6 +120,7 @@ internal sealed class ArrivalShard : RuleShard
             }
             if (Groups.AliveCount == 0 && _dedup is not { Count: > 0 })
             {
+                ExemplarBook.Finish(_window, sent: 0, Counters);
                 ClosedThrough = throughWindow;
                 break;
             }
@@ -126,6 +128,7 @@ internal sealed class ArrivalShard : RuleShard
             var part = NewPart(ClosedThrough + 1);
             Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
             parts.Add(part);
+            ExemplarBook.Finish(_window, Groups.TakeSentExemplars(), Counters);
             ClosedThrough++;
         }
     }
@@ -177,6 +180,10 @@ internal sealed class ArrivalShard : RuleShard
         _window.Reserve(Series.SlotCount, Groups.RowCount);
         _dedup?.Reserve(Series.SlotCount);
     }
+
+    protected override int GroupOf(int slot) => _series[slot].Group;
+
+    protected override WindowState? WindowOfExemplar(long timeMs, long arrivalMs) => _window;
 
     private long DedupEndMs(DedupBuffer dedup) => dedup.Interval * Rule.DedupMs + Clock.OffsetMs;
 

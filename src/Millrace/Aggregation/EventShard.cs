@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
@@ -165,6 +166,7 @@ internal sealed partial class EventShard : RuleShard
             }
             if (state is not null)
             {
+                ExemplarBook.Finish(state, Groups.TakeSentExemplars(), Counters);
                 _open.RemoveAt(0);
                 state.Histograms = null;
                 state.StaleMarkers?.Clear();
@@ -224,6 +226,20 @@ internal sealed partial class EventShard : RuleShard
         {
             window.Reserve(Series.SlotCount, Groups.RowCount);
         }
+    }
+
+    protected override int GroupOf(int slot) => _series[slot].Group;
+
+    /// <summary>
+    /// An exemplar is as old as what was observed, and comes with the next scrape: one whose window is closed by then
+    /// goes with the oldest open one.
+    /// </summary>
+    protected override WindowState? WindowOfExemplar(long timeMs, long arrivalMs)
+    {
+        var closedMs = Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+        return timeMs <= closedMs && timeMs + Rule.CounterMemoryMs >= closedMs
+            ? StateOf(ClosedThrough + 1)
+            : WindowFor(timeMs, WindowOf(arrivalMs) + 1);
     }
 
     private void ReserveSeries()

@@ -102,6 +102,25 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         Counters.UnusedHistograms++;
     }
 
+    /// <summary>Keeps an exemplar, if there is a use and a place for it.</summary>
+    public void AddExemplar(int slot, long timeMs, double value, ReadOnlySpan<byte> labels, long arrivalMs)
+    {
+        Counters.Exemplars++;
+        var group = GroupOf(slot);
+        if (Groups.Exemplars is { } book && book.Takes(group, timeMs, value, labels)
+            && WindowOfExemplar(timeMs, arrivalMs) is { } window)
+        {
+            book.Add(window, slot, group, timeMs, value, labels, Counters);
+            return;
+        }
+        Counters.DroppedExemplars++;
+    }
+
+    protected virtual int GroupOf(int slot) => -1;
+
+    /// <summary>The window with which an exemplar is sent; null: there is none any more, or not yet.</summary>
+    protected virtual WindowState? WindowOfExemplar(long timeMs, long arrivalMs) => null;
+
     /// <summary>
     /// Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.
     /// </summary>

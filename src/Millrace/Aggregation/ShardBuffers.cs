@@ -62,6 +62,9 @@ internal readonly record struct OutputSample(
 
     /// <summary>The number of the rule's output.</summary>
     public int Output { get; init; }
+
+    /// <summary>As fields of a TimeSeries; null: there are none.</summary>
+    public byte[]? Exemplars { get; init; }
 }
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
@@ -115,6 +118,11 @@ internal sealed class ShardCounters
 
     /// <summary>Histograms that could not be added to others of their group.</summary>
     public long UnlikeHistograms;
+
+    /// <summary>Exemplars that came; those that went with an output, and those that never will.</summary>
+    public long Exemplars;
+    public long SentExemplars;
+    public long DroppedExemplars;
 
     /// <summary>How far samples came behind their timestamps, one observation per handful of samples.</summary>
     public readonly LagHistogram Lags = new();

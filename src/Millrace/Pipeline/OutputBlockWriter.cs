@@ -211,11 +211,13 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             }
             if (sample.Histogram is { } histogram)
             {
-                V1SeriesWriter.WriteHistogram(_uncompressed, labels, timestampMs, histogram);
+                V1SeriesWriter.WriteHistogram(
+                    _uncompressed, labels, timestampMs, histogram, sample.Exemplars);
             }
             else
             {
-                V1SeriesWriter.Write(_uncompressed, labels, timestampMs, sample.Value, sample.StartMs);
+                V1SeriesWriter.Write(
+                    _uncompressed, labels, timestampMs, sample.Value, sample.StartMs, sample.Exemplars);
             }
             _minTimestampMs = Math.Min(_minTimestampMs, timestampMs);
             _maxTimestampMs = Math.Max(_maxTimestampMs, timestampMs);

@@ -230,7 +230,7 @@ internal sealed class Worker
         }
         if (!item.IsForLanesOnly)
         {
-            ApplyHistograms(item);
+            ApplyExtras(item);
         }
         var lanes = _engine.Lanes;
         for (var lane = _index; lane < lanes.Length; lane += _workerCount)
@@ -292,24 +292,30 @@ internal sealed class Worker
         _touched.Clear();
     }
 
-    private void ApplyHistograms(BatchItem item)
+    private void ApplyExtras(BatchItem item)
     {
         var cache = item.Batch.Cache;
-        foreach (ref readonly var histogram in item.Deal.Histograms)
+        foreach (ref readonly var dealt in item.Deal.Extras)
         {
-            if (histogram.Task % _workerCount != _index)
+            if (dealt.Task % _workerCount != _index)
             {
                 continue;
             }
-            var shards = _tasks[histogram.Task] ??= new RuleShard?[_rules.Terms.Length];
-            ref var target = ref cache.Aggregate(histogram.Target);
-            var shard = shards[target.Rule] ?? NewShard(histogram.Task, target.Rule);
+            var shards = _tasks[dealt.Task] ??= new RuleShard?[_rules.Terms.Length];
+            ref var target = ref cache.Aggregate(dealt.Target);
+            var shard = shards[target.Rule] ?? NewShard(dealt.Task, target.Rule);
             if (!shard.HoldsSeries(target.SlotHint, target.SeriesKey))
             {
                 target.SlotHint = SlotOf(shard, cache, target);
             }
-            var message = item.Batch.BytesOf(item.Batch.Extras[histogram.Extra]);
-            shard.AddHistogram(target.SlotHint, histogram.TimeMs, message, item.ArrivalMs);
+            var extra = item.Batch.Extras[dealt.Extra];
+            var bytes = item.Batch.BytesOf(extra);
+            if (extra.IsExemplar)
+            {
+                shard.AddExemplar(target.SlotHint, dealt.TimeMs, extra.Value, bytes, item.ArrivalMs);
+                continue;
+            }
+            shard.AddHistogram(target.SlotHint, dealt.TimeMs, bytes, item.ArrivalMs);
         }
     }
 

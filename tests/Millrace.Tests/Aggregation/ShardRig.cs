@@ -76,6 +76,17 @@ internal sealed class ShardRig
         Flush(arrivalMs);
     }
 
+    /// <param name="trace">The value of its only label.</param>
+    public void AddExemplar(long arrivalMs, LabelSet series, long timeMs, double value, string trace)
+    {
+        if (Shard.Rule.TryTake(series, _builder, out var taken) == RuleVerdict.Taken)
+        {
+            Shard.AddExemplar(
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels), _originMs + timeMs,
+                value, LabelBlock.Encode(LabelSet.Of(("trace_id", trace))), _originMs + arrivalMs);
+        }
+    }
+
     /// <summary>Closes the windows that end at or before a time.</summary>
     public void Close(long throughMs)
     {
