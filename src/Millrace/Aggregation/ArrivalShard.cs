@@ -1,4 +1,5 @@
 using Millrace.Aggregation.Exemplars;
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -39,6 +40,7 @@ internal sealed class ArrivalShard : RuleShard
     private readonly WindowState _window;
     private readonly DedupBuffer? _dedup;
     private readonly bool _usesSamples;
+    private readonly HistogramBook? _histograms; // null where no output takes histograms
 
     public ArrivalShard(AggregationRule rule, RuleClock clock)
         : base(rule, clock)
@@ -46,6 +48,7 @@ internal sealed class ArrivalShard : RuleShard
         _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
         _window = new WindowState(rule);
         _dedup = rule.DedupMs > 0 ? new DedupBuffer() : null;
+        _histograms = rule.TakesHistograms ? new HistogramBook(rule, clock) : null;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
@@ -109,6 +112,35 @@ internal sealed class ArrivalShard : RuleShard
         }
     }
 
+    /// <summary>
+    /// The timestamps order the histograms of a series; one that is older than what an earlier window counted is left
+    /// out.
+    /// </summary>
+    public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
+    {
+        Counters.Histograms++;
+        ref var series = ref _series[slot];
+        if (_histograms is null || series.IsShared || !HistogramCodec.TryRead(message, 0, out var sample))
+        {
+            Counters.UnusedHistograms++;
+            return;
+        }
+        if (Rule.Config.IgnoreOldSamples && timeMs < Rule.EndOf(ClosedThrough, Clock.OffsetMs))
+        {
+            Counters.CountLate(arrivalMs - timeMs);
+            return;
+        }
+        if (_histograms.IsOld(slot, timeMs))
+        {
+            Counters.OutOfOrder++;
+            return;
+        }
+        Groups.TouchByHistogram(series.Group, arrivalMs);
+        series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
+        var booking = _histograms.Add(_window, slot, series.Group, timeMs, sample, Groups.RowCount, Counters);
+        Counters.Repeats += booking == Booking.New ? 0 : 1;
+    }
+
     public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
     {
         while (ClosedThrough < throughWindow)
@@ -124,11 +156,16 @@ internal sealed class ArrivalShard : RuleShard
                 ClosedThrough = throughWindow;
                 break;
             }
+            if (_window.Histograms is not null)
+            {
+                _histograms!.Sweep(_window, isBooked: true, Groups, Counters);
+            }
             Sweep(scratch, endMs);
             var part = NewPart(ClosedThrough + 1);
             Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
             parts.Add(part);
             ExemplarBook.Finish(_window, Groups.TakeSentExemplars(), Counters);
+            _window.Histograms = null;
             ClosedThrough++;
         }
     }
@@ -146,6 +183,7 @@ internal sealed class ArrivalShard : RuleShard
         }
         _window.Write(writer, Series.SlotCount, Groups.RowCount);
         _dedup?.Write(writer, Series.SlotCount);
+        _histograms?.Write(writer);
     }
 
     public override void Read(SnapshotReader reader)
@@ -166,6 +204,7 @@ internal sealed class ArrivalShard : RuleShard
         }
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
         _dedup?.Read(reader, Series.SlotCount);
+        _histograms?.Read(reader);
     }
 
     protected override void AddSeries(int slot, int group, uint target)
@@ -306,6 +345,7 @@ internal sealed class ArrivalShard : RuleShard
             }
             if (isStale && _dedup?.Holds(slot) != true)
             {
+                _histograms?.Forget(slot);
                 Groups.Leave(series.Group);
                 Series.Remove(slot);
                 series = new SeriesRow { Group = -1 };

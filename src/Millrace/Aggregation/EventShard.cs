@@ -131,7 +131,21 @@ internal sealed partial class EventShard : RuleShard
             }
             return;
         }
-        var booking = _histograms.Add(
+        if (Rule.DedupMs > 0)
+        {
+            window.Histograms ??= new HistogramWindow(Rule);
+            window.Histograms.Reserve(Groups.RowCount);
+            var isNew = window.Histograms.TryHold(
+                slot, Rule.DedupIntervalOf(timeMs, Clock.OffsetMs), timeMs, sample);
+            Counters.DedupDropped += isNew ? 0 : 1;
+            return;
+        }
+        BookHistogram(window, slot, timeMs, sample);
+    }
+
+    private void BookHistogram(WindowState window, int slot, long timeMs, NativeHistogram sample)
+    {
+        var booking = _histograms!.Add(
             window, slot, _series[slot].Group, timeMs, sample, Groups.RowCount, Counters);
         Counters.Repeats += booking == Booking.New ? 0 : 1;
     }

@@ -37,6 +37,9 @@ internal sealed class ShardScratch
     /// <summary>Samples of the replicas that count.</summary>
     public readonly PendingSamples OfReplicas = new();
 
+    /// <summary>Histograms of the replicas that count.</summary>
+    public readonly List<(long TimeMs, byte[] Message)> HistogramsOfReplicas = [];
+
     /// <summary>What a shard's deduplication lets go, on its way to the outputs.</summary>
     public readonly PendingSamples Survivors = new();
 

@@ -54,7 +54,7 @@ internal sealed class WindowState
     public DedupWindow? Dedup { get; }
 
     public bool Holds(int slot) => Runs[slot].FirstOffset != 0 || (Dedup is not null && Dedup.Holds(slot))
-        || Histograms?.Runs.ContainsKey(slot) == true || StaleMarkers?.Has(slot) == true
+        || Histograms?.Holds(slot) == true || StaleMarkers?.Has(slot) == true
         || Exemplars?.Holds(slot) == true;
 
     /// <summary>The state must be all clear: new, or swept.</summary>

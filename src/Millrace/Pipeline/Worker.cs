@@ -315,7 +315,8 @@ internal sealed class Worker
                 shard.AddExemplar(target.SlotHint, dealt.TimeMs, extra.Value, bytes, item.ArrivalMs);
                 continue;
             }
-            shard.AddHistogram(target.SlotHint, dealt.TimeMs, bytes, item.ArrivalMs);
+            var replica = cache.HasReplicas ? cache.ReplicaOf(dealt.Target) : 0;
+            shard.TakeHistogram(target.SlotHint, replica, dealt.TimeMs, bytes, item.ArrivalMs, _scratch);
         }
     }
 

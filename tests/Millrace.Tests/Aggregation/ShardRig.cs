@@ -2,6 +2,7 @@ using System.Globalization;
 using System.IO;
 using System.Text;
 using Millrace.Aggregation;
+using Millrace.Aggregation.Histograms;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
@@ -84,6 +85,16 @@ internal sealed class ShardRig
             Shard.AddExemplar(
                 Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels), _originMs + timeMs,
                 value, LabelBlock.Encode(LabelSet.Of(("trace_id", trace))), _originMs + arrivalMs);
+        }
+    }
+
+    public void AddHistogram(long arrivalMs, LabelSet series, long timeMs, NativeHistogram histogram)
+    {
+        if (Shard.Rule.TryTake(series, _builder, out var taken) == RuleVerdict.Taken)
+        {
+            Shard.TakeHistogram(
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels), taken.Replica,
+                _originMs + timeMs, HistogramCodec.Write(histogram), _originMs + arrivalMs, _scratch);
         }
     }
 
