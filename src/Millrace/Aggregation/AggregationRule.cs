@@ -65,8 +65,9 @@ internal sealed class AggregationRule
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         UsesLastSamples = Array.Exists(Outputs, output => output.UsesLastSamples);
         InputLabels = InputLabelsOf(Outputs);
-        TakesHistograms = !IsArrivalTime
-            && Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
+        TakesHistograms = Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
+        ExemplarCount = config.Exemplars ?? AggregationRuleConfig.DefaultExemplars;
+        TakesExemplars = ExemplarCount > 0 && Array.Exists(Outputs, output => output.CarriesExemplars);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
         if (config.Ha is { } ha)
@@ -110,8 +111,14 @@ internal sealed class AggregationRule
     /// <summary>The labels of the input that outputs look at.</summary>
     public string[] InputLabels { get; }
 
-    /// <summary>Some output makes something of native histograms; in arrival time none does.</summary>
+    /// <summary>Some output makes something of native histograms.</summary>
     public bool TakesHistograms { get; }
+
+    /// <summary>Some output shows exemplars.</summary>
+    public bool TakesExemplars { get; }
+
+    /// <summary>Exemplars that a group shows per window.</summary>
+    public int ExemplarCount { get; }
 
     /// <summary>Its series and groups are counted, which takes one task for all of them.</summary>
     public bool IsBounded => Config.MaxSeries > 0 || Config.MaxGroups > 0;

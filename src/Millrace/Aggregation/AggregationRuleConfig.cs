@@ -67,6 +67,9 @@ public enum LatePolicy
 /// <summary>One aggregation rule as validated by the configuration loader: vmagent's fields, and ours below.</summary>
 public sealed record AggregationRuleConfig
 {
+    public const int DefaultExemplars = 3;
+    public const int MostExemplars = 16;
+
     public string Name { get; init; } = "";
 
     /// <summary>Series selectors, any of which must match. Null: everything.</summary>
@@ -136,6 +139,9 @@ public sealed record AggregationRuleConfig
 
     /// <summary>The most groups beside the overflow groups; 0: no bound.</summary>
     public long MaxGroups { get; init; }
+
+    /// <summary>Exemplars per group and window; 0: none. Null: <see cref="DefaultExemplars"/>.</summary>
+    public int? Exemplars { get; init; }
 
     /// <summary><c>partial_windows: emit</c>: also emit the window during which the rule began.</summary>
     public bool EmitPartialWindows { get; init; }

@@ -1,4 +1,6 @@
 using System.Runtime.InteropServices;
+using Millrace.Aggregation.Exemplars;
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -72,6 +74,7 @@ internal sealed class ArrivalShard : RuleShard
     private readonly bool _usesSamples;
     private readonly bool _usesRates;
     private readonly bool _ignoresFirst;
+    private readonly HistogramBook? _histograms; // null where no output takes histograms
 
     public ArrivalShard(AggregationRule rule, RuleClock clock)
         : base(rule, clock)
@@ -83,6 +86,7 @@ internal sealed class ArrivalShard : RuleShard
         _lastTimes = new NarrowTimes(clock.StartMs);
         _window = new WindowState(rule);
         _dedup = rule.DedupMs > 0 ? new DedupBuffer() : null;
+        _histograms = rule.TakesHistograms ? new HistogramBook(rule, clock) : null;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
@@ -148,6 +152,35 @@ internal sealed class ArrivalShard : RuleShard
         }
     }
 
+    /// <summary>
+    /// The timestamps order the histograms of a series; one that is older than what an earlier window counted is left
+    /// out.
+    /// </summary>
+    public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
+    {
+        Counters.Histograms++;
+        ref var series = ref _series[slot];
+        if (_histograms is null || series.Has(Marks.IsShared) || !HistogramCodec.TryRead(message, 0, out var sample))
+        {
+            Counters.UnusedHistograms++;
+            return;
+        }
+        if (Rule.Config.IgnoreOldSamples && timeMs < Rule.EndOf(ClosedThrough, Clock.OffsetMs))
+        {
+            Counters.CountLate(arrivalMs - timeMs);
+            return;
+        }
+        if (_histograms.IsOld(slot, timeMs))
+        {
+            Counters.OutOfOrder++;
+            return;
+        }
+        Groups.TouchByHistogram(series.Group, arrivalMs);
+        Use(slot, ref series, arrivalMs);
+        var booking = _histograms.Add(_window, slot, series.Group, timeMs, sample, Groups.RowCount, Counters);
+        Counters.Repeats += booking == Booking.New ? 0 : 1;
+    }
+
     public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
     {
         while (ClosedThrough < throughWindow)
@@ -159,13 +192,20 @@ internal sealed class ArrivalShard : RuleShard
             }
             if (Groups.AliveCount == 0 && _dedup is not { Count: > 0 })
             {
+                ExemplarBook.Finish(_window, sent: 0, Counters);
                 ClosedThrough = throughWindow;
                 break;
+            }
+            if (_window.Histograms is not null)
+            {
+                _histograms!.Sweep(_window, isBooked: true, Groups, Counters);
             }
             Sweep(scratch, endMs);
             var part = NewPart(ClosedThrough + 1);
             Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
             parts.Add(part);
+            ExemplarBook.Finish(_window, Groups.TakeSentExemplars(), Counters);
+            _window.Histograms = null;
             ClosedThrough++;
         }
     }
@@ -195,6 +235,7 @@ internal sealed class ArrivalShard : RuleShard
         }
         _window.Write(writer, Series.SlotCount, Groups.RowCount);
         _dedup?.Write(writer, Series.SlotCount);
+        _histograms?.Write(writer);
     }
 
     public override void Read(SnapshotReader reader)
@@ -224,6 +265,7 @@ internal sealed class ArrivalShard : RuleShard
         }
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
         _dedup?.Read(reader, Series.SlotCount);
+        _histograms?.Read(reader);
     }
 
     protected override void AddSeries(int slot, int group, uint target)
@@ -245,6 +287,10 @@ internal sealed class ArrivalShard : RuleShard
         _window.Reserve(Series.SlotCount, Groups.RowCount);
         _dedup?.Reserve(Series.SlotCount);
     }
+
+    protected override int GroupOf(int slot) => _series[slot].Group;
+
+    protected override WindowState? WindowOfExemplar(long timeMs, long arrivalMs) => _window;
 
     private void EnsureCapacity()
     {
@@ -421,6 +467,7 @@ internal sealed class ArrivalShard : RuleShard
             }
             if (isStale && _dedup?.Holds(slot) != true)
             {
+                _histograms?.Forget(slot);
                 Groups.Leave(series.Group);
                 Series.Remove(slot);
                 _usedTimes.Forget(slot);

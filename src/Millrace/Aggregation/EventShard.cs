@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
@@ -130,7 +131,21 @@ internal sealed partial class EventShard : RuleShard
             }
             return;
         }
-        var booking = _histograms.Add(
+        if (Rule.DedupMs > 0)
+        {
+            window.Histograms ??= new HistogramWindow(Rule);
+            window.Histograms.Reserve(Groups.RowCount);
+            var isNew = window.Histograms.TryHold(
+                slot, Rule.DedupIntervalOf(timeMs, Clock.OffsetMs), timeMs, sample);
+            Counters.DedupDropped += isNew ? 0 : 1;
+            return;
+        }
+        BookHistogram(window, slot, timeMs, sample);
+    }
+
+    private void BookHistogram(WindowState window, int slot, long timeMs, NativeHistogram sample)
+    {
+        var booking = _histograms!.Add(
             window, slot, _series[slot].Group, timeMs, sample, Groups.RowCount, Counters);
         Counters.Repeats += booking == Booking.New ? 0 : 1;
     }
@@ -165,6 +180,7 @@ internal sealed partial class EventShard : RuleShard
             }
             if (state is not null)
             {
+                ExemplarBook.Finish(state, Groups.TakeSentExemplars(), Counters);
                 _open.RemoveAt(0);
                 state.Histograms = null;
                 state.StaleMarkers?.Clear();
@@ -224,6 +240,20 @@ internal sealed partial class EventShard : RuleShard
         {
             window.Reserve(Series.SlotCount, Groups.RowCount);
         }
+    }
+
+    protected override int GroupOf(int slot) => _series[slot].Group;
+
+    /// <summary>
+    /// An exemplar is as old as what was observed, and comes with the next scrape: one whose window is closed by then
+    /// goes with the oldest open one.
+    /// </summary>
+    protected override WindowState? WindowOfExemplar(long timeMs, long arrivalMs)
+    {
+        var closedMs = Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+        return timeMs <= closedMs && timeMs + Rule.CounterMemoryMs >= closedMs
+            ? StateOf(ClosedThrough + 1)
+            : WindowFor(timeMs, WindowOf(arrivalMs) + 1);
     }
 
     private void ReserveSeries()

@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
@@ -49,6 +50,11 @@ internal sealed class GroupTable
     private readonly LabeledValues _values = new();
     private readonly HistogramOutput?[] _histogramTotals;
     private bool _hasHistograms; // some group had one
+
+    // Of the group being emitted: its exemplars, and whether a series took them.
+    private byte[]? _exemplars;
+    private bool _areExemplarsSent;
+    private int _sentExemplars; // in this window
     private int[] _sorted = [];
     private bool _sortedIsStale = true;
 
@@ -60,6 +66,7 @@ internal sealed class GroupTable
         _labeledSeries = new LabeledSeries?[rule.Outputs.Length];
         _labeledTotals = new OutputWindow?[rule.Outputs.Length];
         _histogramTotals = rule.TakesHistograms ? HistogramWindow.NewOutputs(rule) : [];
+        Exemplars = rule.TakesExemplars ? new ExemplarBook(rule.ExemplarCount) : null;
         for (var i = 0; i < _totals.Length; i++)
         {
             _totals[i] = new Column<DoubleDouble>();
@@ -78,6 +85,9 @@ internal sealed class GroupTable
     public int AliveCount { get; private set; }
 
     public int OverflowCount { get; private set; }
+
+    /// <summary>Null where no output shows exemplars.</summary>
+    public ExemplarBook? Exemplars { get; }
 
     public int Find(UInt128 key) => _keys.Find(key);
 
@@ -169,6 +179,9 @@ internal sealed class GroupTable
                 Expire(group);
                 continue;
             }
+            var exemplarCount = 0;
+            var lastExemplarMs = 0L;
+            _exemplars = Exemplars?.Encode(window, group, out exemplarCount, out lastExemplarMs);
             for (var i = 0; i < _rule.Outputs.Length; i++)
             {
                 var kind = _rule.Outputs[i];
@@ -199,7 +212,22 @@ internal sealed class GroupTable
             }
             row.Marks &= ~RowMarks.IsNew;
             Clear(window, group);
+            if (_areExemplarsSent)
+            {
+                _areExemplarsSent = false;
+                _sentExemplars += exemplarCount;
+                Exemplars!.Sent(group, lastExemplarMs);
+            }
         }
+        _exemplars = null;
+    }
+
+    /// <summary>How many exemplars went with the last window; each counts once, however many series show it.</summary>
+    public int TakeSentExemplars()
+    {
+        var sent = _sentExemplars;
+        _sentExemplars = 0;
+        return sent;
     }
 
     public void Write(SnapshotWriter writer)
@@ -222,6 +250,7 @@ internal sealed class GroupTable
             }
         }
         WriteOwnTotals(writer);
+        Exemplars?.Write(writer);
     }
 
     public void Read(SnapshotReader reader)
@@ -257,6 +286,7 @@ internal sealed class GroupTable
         {
             totals?.Read(reader, RowCount);
         }
+        Exemplars?.Read(reader);
     }
 
     private void WriteOwnTotals(SnapshotWriter writer)
@@ -304,7 +334,8 @@ internal sealed class GroupTable
     private void Emit(
         int output, int group, double value, WindowPart part, ShardCounters counters, long beforeMs = 0)
     {
-        Add(_outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters, beforeMs);
+        Add(output, group, _outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters,
+            beforeMs);
     }
 
     /// <summary>An output that shows several series of a group; running ones have this window in them.</summary>
@@ -335,9 +366,9 @@ internal sealed class GroupTable
             series.Set(i, label, one);
             if (injectsZero)
             {
-                Add(one, 0, part, counters, beforeMs: _rule.IntervalMs);
+                Add(output, group, one, 0, part, counters, beforeMs: _rule.IntervalMs);
             }
-            Add(one, value, part, counters);
+            Add(output, group, one, value, part, counters, label: label);
         }
     }
 
@@ -368,20 +399,31 @@ internal sealed class GroupTable
         }
         counters.UnlikeHistograms += isMixed ? 1 : 0;
         var series = _outputSeries[output][group] ??= Describe(output, group, "");
-        Add(series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
+        Add(
+            output, group, series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
     }
 
-    private static void Add(
-        OutputSeries series, double value, WindowPart part, ShardCounters counters, long beforeMs = 0,
-        byte[]? histogram = null)
+    private void Add(
+        int output, int group, OutputSeries series, double value, WindowPart part, ShardCounters counters,
+        long beforeMs = 0, byte[]? histogram = null, string? label = null)
     {
         if (!ReferenceEquals(series, OutputSeries.Dropped))
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram));
+            var takesExemplars = _exemplars is not null && beforeMs == 0 && CarriesExemplars(output, label);
+            _areExemplarsSent |= takesExemplars;
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram)
+            {
+                Group = _labels[group],
+                Output = output,
+                Exemplars = takesExemplars ? _exemplars : null,
+            });
             counters.OutputSamples++;
         }
     }
+
+    private bool CarriesExemplars(int output, string? label) =>
+        _rule.Outputs[output].CarriesExemplars && _rule.Outputs[output].ExemplarLabel == label;
 
     private OutputSeries Describe(int output, int group, string value)
     {
@@ -420,6 +462,7 @@ internal sealed class GroupTable
     {
         _keys.Remove(group);
         _labels[group] = null;
+        Exemplars?.Forget(group);
         OverflowCount -= (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         foreach (var series in _outputSeries)
         {

@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Histograms;
 using Millrace.Memory;
 using Millrace.Model;
 
@@ -10,6 +11,8 @@ namespace Millrace.Aggregation;
 internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 {
     private readonly ReplicaFilter? _replicas = rule.Config.Ha is { } ha ? new ReplicaFilter(ha) : null;
+
+    private HistogramReplicas? _histogramReplicas; // once a histogram came, where replicas are told apart
 
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
     protected SeriesTable<SeriesKey> Series { get; } = new();
@@ -95,12 +98,51 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
     public abstract void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch);
 
+    /// <summary>Takes a native histogram in log order: those of several replicas are counted once.</summary>
+    public void TakeHistogram(
+        int slot, uint replica, long timeMs, ReadOnlySpan<byte> message, long arrivalMs, ShardScratch scratch)
+    {
+        if (Rule.Config.Ha is not { } ha)
+        {
+            AddHistogram(slot, timeMs, message, arrivalMs);
+            return;
+        }
+        _histogramReplicas ??= new HistogramReplicas(ha);
+        var counted = scratch.HistogramsOfReplicas;
+        _histogramReplicas.Filter(
+            slot, replica, timeMs, message, arrivalMs, scratch.OfReplicas, counted, Counters);
+        foreach (var (countedMs, bytes) in counted)
+        {
+            AddHistogram(slot, countedMs, bytes, arrivalMs);
+        }
+        counted.Clear();
+    }
+
     /// <summary>Books a native histogram, as its message.</summary>
     public virtual void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
     {
         Counters.Histograms++;
         Counters.UnusedHistograms++;
     }
+
+    /// <summary>Keeps an exemplar, if there is a use and a place for it.</summary>
+    public void AddExemplar(int slot, long timeMs, double value, ReadOnlySpan<byte> labels, long arrivalMs)
+    {
+        Counters.Exemplars++;
+        var group = GroupOf(slot);
+        if (Groups.Exemplars is { } book && book.Takes(group, timeMs, value, labels)
+            && WindowOfExemplar(timeMs, arrivalMs) is { } window)
+        {
+            book.Add(window, slot, group, timeMs, value, labels, Counters);
+            return;
+        }
+        Counters.DroppedExemplars++;
+    }
+
+    protected virtual int GroupOf(int slot) => -1;
+
+    /// <summary>The window with which an exemplar is sent; null: there is none any more, or not yet.</summary>
+    protected virtual WindowState? WindowOfExemplar(long timeMs, long arrivalMs) => null;
 
     /// <summary>
     /// Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.
@@ -114,6 +156,11 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         Groups.Write(writer);
         WriteLabels(writer);
         _replicas?.Write(writer, Series.SlotCount);
+        if (_replicas is not null)
+        {
+            writer.Write(_histogramReplicas is null ? 0 : 1);
+            _histogramReplicas?.Write(writer);
+        }
     }
 
     public virtual void Read(SnapshotReader reader)
@@ -123,6 +170,11 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         Groups.Read(reader);
         ReadLabels(reader);
         _replicas?.Read(reader, Series.SlotCount);
+        if (_replicas is not null && reader.ReadInt32() != 0)
+        {
+            _histogramReplicas = new HistogramReplicas(Rule.Config.Ha!);
+            _histogramReplicas.Read(reader, Counters);
+        }
     }
 
     /// <param name="slot">Free until now.</param>
@@ -150,6 +202,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     {
         var slot = Series.Add(key);
         _replicas?.Begin(slot, Counters);
+        _histogramReplicas?.Begin(slot, Counters);
         return slot;
     }
 

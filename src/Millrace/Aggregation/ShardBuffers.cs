@@ -1,4 +1,5 @@
 using Millrace.Aggregation.Outputs;
+using Millrace.Model;
 using Millrace.Protocols;
 
 namespace Millrace.Aggregation;
@@ -37,6 +38,9 @@ internal sealed class ShardScratch
     /// <summary>Samples of the replicas that count.</summary>
     public readonly PendingSamples OfReplicas = new();
 
+    /// <summary>Histograms of the replicas that count.</summary>
+    public readonly List<(long TimeMs, byte[] Message)> HistogramsOfReplicas = [];
+
     /// <summary>What a shard's deduplication lets go, on its way to the outputs.</summary>
     public readonly PendingSamples Survivors = new();
 
@@ -56,6 +60,15 @@ internal readonly record struct OutputSample(
 {
     /// <summary>When the counter began; 0: not known.</summary>
     public long StartMs { get; init; }
+
+    /// <summary>The group it is of; null: it is a sample of the input that was passed on.</summary>
+    public LabelSet? Group { get; init; }
+
+    /// <summary>The number of the rule's output.</summary>
+    public int Output { get; init; }
+
+    /// <summary>As fields of a TimeSeries; null: there are none.</summary>
+    public byte[]? Exemplars { get; init; }
 }
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
@@ -109,6 +122,11 @@ internal sealed class ShardCounters
 
     /// <summary>Histograms that could not be added to others of their group.</summary>
     public long UnlikeHistograms;
+
+    /// <summary>Exemplars that came; those that went with an output, and those that never will.</summary>
+    public long Exemplars;
+    public long SentExemplars;
+    public long DroppedExemplars;
 
     /// <summary>How far samples came behind their timestamps, one observation per handful of samples.</summary>
     public readonly LagHistogram Lags = new();

@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
@@ -46,11 +47,15 @@ internal sealed class WindowState
     /// <summary>Null while no histogram came.</summary>
     public HistogramWindow? Histograms { get; set; }
 
+    /// <summary>Null while no exemplar came.</summary>
+    public ExemplarWindow? Exemplars { get; set; }
+
     /// <summary>Samples held back until the close; null where all samples count at once.</summary>
     public DedupWindow? Dedup { get; }
 
     public bool Holds(int slot) => Runs[slot].FirstOffset != 0 || (Dedup is not null && Dedup.Holds(slot))
-        || Histograms?.Runs.ContainsKey(slot) == true || StaleMarkers?.Has(slot) == true;
+        || Histograms?.Holds(slot) == true || StaleMarkers?.Has(slot) == true
+        || Exemplars?.Holds(slot) == true;
 
     /// <summary>The state must be all clear: new, or swept.</summary>
     public WindowState Open(long window, long startMs, int seriesCount, int groupCount)
@@ -96,6 +101,11 @@ internal sealed class WindowState
             Histograms?.Write(writer, groupCount);
         }
         Dedup?.Write(writer, seriesCount);
+        if (_rule.TakesExemplars)
+        {
+            writer.Write(Exemplars is null ? 0 : 1);
+            Exemplars?.Write(writer);
+        }
     }
 
     public void Read(SnapshotReader reader, int seriesCount, int groupCount)
@@ -118,5 +128,10 @@ internal sealed class WindowState
             Histograms.Read(reader, groupCount);
         }
         Dedup?.Read(reader, seriesCount);
+        if (_rule.TakesExemplars && reader.ReadInt32() != 0)
+        {
+            Exemplars = new ExemplarWindow(_rule.ExemplarCount);
+            Exemplars.Read(reader);
+        }
     }
 }

@@ -30,6 +30,7 @@ internal static class RulePolicies
             ZeroInjection = reader.Flag("zero_injection", false),
             MaxSeries = reader.Number("max_series", 0, 0, MostSeries),
             MaxGroups = reader.Number("max_groups", 0, 0, MostSeries),
+            Exemplars = ReadExemplars(reader),
         };
         if (rule.Time == RuleTime.Arrival)
         {
@@ -66,6 +67,18 @@ internal static class RulePolicies
         {
             writer.Number("max_groups", rule.MaxGroups);
         }
+        if (rule.Exemplars is { } exemplars)
+        {
+            writer.Number("exemplars", exemplars);
+        }
+    }
+
+    /// <summary>The default is no part of a rule's definition: rules keep their keys.</summary>
+    private static int? ReadExemplars(ConfigReader reader)
+    {
+        var count = (int)reader.Number(
+            "exemplars", AggregationRuleConfig.DefaultExemplars, 0, AggregationRuleConfig.MostExemplars);
+        return count == AggregationRuleConfig.DefaultExemplars ? null : count;
     }
 
     private static LatePolicy ReadLate(ConfigReader reader)

@@ -64,7 +64,7 @@ internal sealed partial class BatchDeal
         }
         var retiring = batch.Generation.Retiring.Count > 0 ? batch.Cache.Retiring : null;
         Count(batch, arrivalMs);
-        DealHistograms(batch, retiring, arrivalMs);
+        DealExtras(batch, retiring, arrivalMs);
         if (retiring is not null)
         {
             CountRetiring(batch, retiring, arrivalMs);

@@ -259,7 +259,8 @@ internal sealed class Emitter
             Failed?.Invoke($"the input log could not be synced: {_input.Failure ?? _input.LastError}");
             return false;
         }
-        using var payload = _blocks.Build(item.Generation, ruleNumber, endMs, item.Lsn, samples);
+        using var payload = _blocks.Build(
+            item.Generation, ruleNumber, endMs, item.Lsn, samples, item.Families!);
         var header = new RecordHeader
         {
             Type = RecordType.OutputGroup,

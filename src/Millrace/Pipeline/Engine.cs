@@ -60,6 +60,9 @@ internal sealed class Engine
     /// <summary>Booked by the first worker, in log order.</summary>
     public Ledger Ledger { get; } = new();
 
+    /// <summary>Told by the first worker, in log order.</summary>
+    public FamilyBook Families { get; } = new();
+
     public int WorkerCount => _workers.Length;
 
     /// <summary>The configuration of the records handed over last.</summary>
@@ -336,6 +339,7 @@ internal sealed class Engine
         if (reader.ReadInt32() == 1)
         {
             Ledger.Read(reader);
+            Families.Read(reader);
         }
         for (var task = reader.ReadInt32(); task >= 0; task = reader.ReadInt32())
         {

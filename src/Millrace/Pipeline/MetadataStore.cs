@@ -46,16 +46,18 @@ internal sealed class MetadataStore
     }
 
     /// <summary>The metadata of a metric: its own, or that of the family whose suffixed form it is.</summary>
-    public MetricMetadata? Find(string metric)
+    public MetricMetadata? Find(string metric) => Find(_byFamily, metric);
+
+    public static MetricMetadata? Find(IReadOnlyDictionary<string, MetricMetadata> families, string metric)
     {
-        if (_byFamily.TryGetValue(metric, out var metadata))
+        if (families.TryGetValue(metric, out var metadata))
         {
             return metadata;
         }
         foreach (var suffix in Suffixes)
         {
             if (metric.EndsWith(suffix, StringComparison.Ordinal)
-                && _byFamily.TryGetValue(metric[..^suffix.Length], out metadata))
+                && families.TryGetValue(metric[..^suffix.Length], out metadata))
             {
                 return metadata;
             }

@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Runtime.InteropServices;
 using Millrace.Aggregation;
 using Millrace.Delivery;
-using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
@@ -33,27 +32,33 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     /// <summary>Some thirty bytes each.</summary>
     private const int MaxPlacements = 1 << 22;
 
-    private const short IsDropped = -1;
-
     private readonly LaneBlock _block = new();
-    private readonly List<int> _places = []; // of the samples, in their order
+
+    /// <summary>Of the samples, in their order.</summary>
+    private readonly List<(OutputPlacements Of, int Number)> _places = [];
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
-    private readonly Dictionary<(SeriesResolver, int), Placements> _placements = [];
+    private readonly Dictionary<PlacementsKey, OutputPlacements> _placements = [];
     private int _placementCount;
     private byte[] _labels = [];
 
+    /// <summary>Output and kind of sample are part of it: what is told of the series follows from them.</summary>
+    private readonly record struct PlacementsKey(
+        SeriesResolver Resolver, int Destination, int Rule, int Output, bool IsHistogram);
+
     public BuiltGroup Build(
-        Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
+        Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples,
+        IReadOnlyDictionary<string, MetricMetadata> families)
     {
+        _block.Families = families;
         var blocks = new List<BuiltBlock>();
         var (resolver, ruleThere) = generation.ResolverOf(rule);
+        var of = generation.RulesInForce[rule];
         foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(resolver, ruleThere, destination, endMs, samples, blocks);
+            AddBlocks(resolver, (ruleThere, of), destination, endMs, samples, blocks);
         }
         var writer = new OutputGroupWriter();
-        var of = generation.RulesInForce[rule];
         writer.Begin(of.Key, of.Name, endMs, inputLsn);
         foreach (var block in blocks)
         {
@@ -66,27 +71,40 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
-        SeriesResolver resolver, int rule, int destination, long endMs, List<OutputSample> samples,
-        List<BuiltBlock> blocks)
+        SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, long endMs,
+        List<OutputSample> samples, List<BuiltBlock> blocks)
     {
         var config = destinations[destination].Config;
-        var isPlaced = resolver.IsPlaced(rule);
-        var placements = PlacementsOf((resolver, isPlaced ? ~destination : destination));
+        if (_placementCount >= MaxPlacements)
+        {
+            _placements.Clear();
+            _placementCount = 0;
+        }
         _places.Clear();
         foreach (ref readonly var sample in CollectionsMarshal.AsSpan(samples))
         {
-            _places.Add(Place(placements, resolver, destination, isPlaced, sample));
+            var key = new PlacementsKey(
+                resolver, destination, rule.Number, sample.Output, sample.Histogram is not null);
+            if (!_placements.TryGetValue(key, out var placements))
+            {
+                var output = rule.Rule.Outputs[sample.Output];
+                _placements.Add(key, placements = new OutputPlacements(rule.Rule, output, key.IsHistogram));
+            }
+            _places.Add((placements, Place(placements, key, sample)));
         }
         for (var lane = 0; lane < config.Lanes; lane++)
         {
             for (var i = 0; i < samples.Count; i++)
             {
-                if (placements.LaneOf(_places[i]) != lane)
+                var (placements, number) = _places[i];
+                if (placements.LaneOf(number) != lane)
                 {
                     continue;
                 }
-                var relabeled = placements.RelabeledOf(_places[i]);
-                _block.Add(relabeled ?? samples[i].Labels.Get(ref _labels), endMs - samples[i].BeforeMs, samples[i]);
+                var relabeled = placements.RelabeledOf(number);
+                _block.Add(
+                    relabeled ?? samples[i].Labels.Get(ref _labels), endMs - samples[i].BeforeMs, samples[i],
+                    placements.NoticeOf(number));
                 if (_block.Count == config.MaxSamplesPerBlock)
                 {
                     blocks.Add(_block.Seal(destination, lane));
@@ -100,23 +118,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    private Placements PlacementsOf((SeriesResolver, int) destination)
-    {
-        if (_placementCount >= MaxPlacements)
-        {
-            _placements.Clear();
-            _placementCount = 0;
-        }
-        if (!_placements.TryGetValue(destination, out var placements))
-        {
-            _placements.Add(destination, placements = new Placements());
-        }
-        return placements;
-    }
-
     /// <summary>The number of a sample's placement.</summary>
-    private int Place(
-        Placements placements, SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
+    private int Place(OutputPlacements placements, in PlacementsKey key, in OutputSample sample)
     {
         var known = placements.Find(sample.Key);
         if (known >= 0)
@@ -129,79 +132,75 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         if (!LabelBlock.TryParse(sample.Labels.Get(ref _labels), AnyLabels, labels, out var defect)
             && defect != LabelDefect.MissingMetricName)
         {
-            return placements.Add(sample.Key, IsDropped, null);
+            return placements.AddDropped(sample.Key);
         }
         var series = LabelSet.From(labels);
-        if (isPlaced)
+        if (key.Resolver.IsPlaced(key.Rule))
         {
-            var lanes = destinations[destination].Config.Lanes;
-            return placements.Add(sample.Key, LaneKey.StableLaneOf(series, lanes), null);
+            var laneThere = LaneKey.StableLaneOf(series, destinations[key.Destination].Config.Lanes);
+            return placements.Add(sample.Key, laneThere, null, null, "");
         }
-        if (!resolver.TryPlace(destination, series, out var lane, out var sent))
+        if (!key.Resolver.TryPlace(key.Destination, series, out var lane, out var sent))
         {
-            return placements.Add(sample.Key, IsDropped, null);
+            return placements.AddDropped(sample.Key);
         }
         // Mostly nothing is relabeled: then the labels need not be kept twice.
-        return placements.Add(sample.Key, lane, ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent));
-    }
-
-    /// <summary>Of one destination under one configuration.</summary>
-    private sealed class Placements
-    {
-        private readonly SeriesTable<UInt128> _series = new();
-        private readonly Column<short> _lanes = new();
-        private readonly Dictionary<int, byte[]> _relabeled = [];
-
-        public int Find(UInt128 key) => _series.Find(key);
-
-        public int LaneOf(int number) => _lanes[number];
-
-        /// <summary>Null: it is sent with its own labels.</summary>
-        public byte[]? RelabeledOf(int number) => _relabeled.GetValueOrDefault(number);
-
-        /// <param name="key">Of a series that is not there.</param>
-        /// <param name="lane">The lane, or <see cref="IsDropped"/>.</param>
-        /// <param name="relabeled">Null: it is sent with its own labels.</param>
-        public int Add(UInt128 key, int lane, byte[]? relabeled)
-        {
-            var number = _series.Add(key);
-            _lanes.EnsureCapacity(number + 1);
-            _lanes[number] = checked((short)lane);
-            if (relabeled is not null)
-            {
-                _relabeled.Add(number, relabeled);
-            }
-            return number;
-        }
+        var relabeled = ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent);
+        return placements.Add(sample.Key, lane, relabeled, sample.Group, sent[LabelSet.MetricName]);
     }
 
     /// <summary>The block that is being filled; its buffers are used again for the next one.</summary>
     private sealed class LaneBlock
     {
         private readonly ArrayBufferWriter<byte> _uncompressed = new();
+        private readonly ArrayBufferWriter<byte> _metadata = new(); // goes behind the samples
+        private readonly HashSet<string> _told = [];
+        private long _number = 1;
         private byte[] _compressed = [];
         private long _minTimestampMs = long.MaxValue;
         private long _maxTimestampMs = long.MinValue;
 
         public int Count { get; private set; }
 
-        public void Add(ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample)
+        /// <summary>What is known of the input's families when the window is closed.</summary>
+        public IReadOnlyDictionary<string, MetricMetadata> Families { get; set; } =
+            new Dictionary<string, MetricMetadata>();
+
+        public void Add(
+            ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample, FamilyNotice? notice)
         {
+            if (notice is not null && notice.Block != _number)
+            {
+                notice.Block = _number;
+                Tell(notice.Told(Families));
+            }
             if (sample.Histogram is { } histogram)
             {
-                V1SeriesWriter.WriteHistogram(_uncompressed, labels, timestampMs, histogram);
+                V1SeriesWriter.WriteHistogram(
+                    _uncompressed, labels, timestampMs, histogram, sample.Exemplars);
             }
             else
             {
-                V1SeriesWriter.Write(_uncompressed, labels, timestampMs, sample.Value, sample.StartMs);
+                V1SeriesWriter.Write(
+                    _uncompressed, labels, timestampMs, sample.Value, sample.StartMs, sample.Exemplars);
             }
             _minTimestampMs = Math.Min(_minTimestampMs, timestampMs);
             _maxTimestampMs = Math.Max(_maxTimestampMs, timestampMs);
             Count++;
         }
 
+        /// <summary>Of outputs that relabeling gives one name, the first speaks for it.</summary>
+        private void Tell(MetricMetadata metadata)
+        {
+            if (_told.Add(metadata.Family))
+            {
+                V1SeriesWriter.WriteMetadata(_metadata, metadata);
+            }
+        }
+
         public BuiltBlock Seal(int destination, int lane)
         {
+            _uncompressed.Write(_metadata.WrittenSpan);
             var maxBytes = Snappy.MaxEncodedLength(_uncompressed.WrittenCount);
             _compressed = _compressed.Length < maxBytes ? new byte[maxBytes] : _compressed;
             var length = Snappy.Encode(_uncompressed.WrittenSpan, _compressed);
@@ -209,6 +208,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             var block = new BuiltBlock(
                 destination, lane, Count, _minTimestampMs, _maxTimestampMs, _compressed.AsSpan(0, length).ToArray());
             _uncompressed.ResetWrittenCount();
+            _metadata.ResetWrittenCount();
+            _told.Clear();
+            _number++;
             Count = 0;
             (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);
             return block;

@@ -72,6 +72,15 @@ internal static class RuleMetrics
             "millrace_aggregation_unlike_histograms_total",
             "Native histograms left out, because their buckets do not fit those of the others.");
         WriteEach(page, rules, static rule => rule.UnlikeHistograms);
+        page.Counter("millrace_aggregation_exemplars_total", "Exemplars handed to the rule.");
+        WriteEach(page, rules, static rule => rule.Exemplars);
+        page.Counter(
+            "millrace_aggregation_sent_exemplars_total", "Exemplars that went with output series of closed windows.");
+        WriteEach(page, rules, static rule => rule.SentExemplars);
+        page.Counter(
+            "millrace_aggregation_dropped_exemplars_total",
+            "Exemplars for which there was no place, repeats among them. The rest waits for its window's end.");
+        WriteEach(page, rules, static rule => rule.DroppedExemplars);
         page.Counter("millrace_aggregation_output_samples_total", "Output samples of closed windows.");
         WriteEach(page, rules, static rule => rule.OutputSamples);
     }

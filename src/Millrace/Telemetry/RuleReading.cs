@@ -41,6 +41,12 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long UnlikeHistograms { get; private set; }
 
+    public long Exemplars { get; private set; }
+
+    public long SentExemplars { get; private set; }
+
+    public long DroppedExemplars { get; private set; }
+
     public long OutputSamples { get; private set; }
 
     public long Carried { get; private set; }
@@ -129,6 +135,9 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         Histograms += counters.Histograms;
         UnusedHistograms += counters.UnusedHistograms;
         UnlikeHistograms += counters.UnlikeHistograms;
+        Exemplars += counters.Exemplars;
+        SentExemplars += counters.SentExemplars;
+        DroppedExemplars += counters.DroppedExemplars;
         OutputSamples += counters.OutputSamples;
         Carried += counters.Carried;
         CappedGaps += counters.CappedGaps;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.IO;
 using System.Text;
 using Millrace.Aggregation;
+using Millrace.Aggregation.Histograms;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
@@ -74,6 +75,27 @@ internal sealed class ShardRig
             }
         }
         Flush(arrivalMs);
+    }
+
+    /// <param name="trace">The value of its only label.</param>
+    public void AddExemplar(long arrivalMs, LabelSet series, long timeMs, double value, string trace)
+    {
+        if (Shard.Rule.TryTake(series, _builder, out var taken) == RuleVerdict.Taken)
+        {
+            Shard.AddExemplar(
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels), _originMs + timeMs,
+                value, LabelBlock.Encode(LabelSet.Of(("trace_id", trace))), _originMs + arrivalMs);
+        }
+    }
+
+    public void AddHistogram(long arrivalMs, LabelSet series, long timeMs, NativeHistogram histogram)
+    {
+        if (Shard.Rule.TryTake(series, _builder, out var taken) == RuleVerdict.Taken)
+        {
+            Shard.TakeHistogram(
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels), taken.Replica,
+                _originMs + timeMs, HistogramCodec.Write(histogram), _originMs + arrivalMs, _scratch);
+        }
     }
 
     /// <summary>Closes the windows that end at or before a time.</summary>

@@ -66,6 +66,7 @@ internal static class FullConfig
             zero_injection: true
             max_series: 100000
             max_groups: 2000
+            exemplars: 5
           - name: peaks
             interval: 10s
             no_align_flush_to_interval: true

@@ -52,6 +52,14 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
     /// <summary>Adds what samples bring, so that it may be booked into another window: <c>late: carry</c>.</summary>
     public bool CarriesLate { get; init; }
 
+    /// <summary>Shows exemplars of its input: with labels, on the series of <see cref="ExemplarLabel"/>.</summary>
+    public bool CarriesExemplars => Label is null
+        ? IsCounter || Name is "sum_samples" or "sum_samples_total"
+        : ExemplarLabel is not null;
+
+    /// <summary>The value of <see cref="Label"/> on whose series exemplars are shown; null: on none.</summary>
+    public string? ExemplarLabel { get; init; }
+
     /// <summary>The label that tells apart its series of a group; null: it shows one.</summary>
     public string? Label { get; init; }
 

@@ -1,0 +1,90 @@
+using Millrace.Aggregation;
+using Millrace.Aggregation.Outputs;
+using Millrace.Memory;
+using Millrace.Model;
+using Millrace.Protocols;
+
+namespace Millrace.Pipeline;
+
+/// <summary>
+/// Where the series of one output of a rule go at one destination, under one configuration, and what is told of them.
+/// </summary>
+internal sealed class OutputPlacements(AggregationRule rule, OutputKind kind, bool isHistogram)
+{
+    private const short IsDropped = -1;
+    private const int NothingTold = -1;
+
+    private readonly SeriesTable<UInt128> _series = new();
+    private readonly Column<short> _lanes = new();
+    private readonly Column<int> _noticeOf = new();
+    private readonly Dictionary<int, byte[]> _relabeled = [];
+    private readonly List<FamilyNotice> _notices = [];
+    private readonly Dictionary<(string Metric, string Family), int> _noticeNumbers = [];
+
+    /// <summary>The number of a known series, or -1.</summary>
+    public int Find(UInt128 key) => _series.Find(key);
+
+    public int LaneOf(int number) => _lanes[number];
+
+    /// <summary>Null: it is sent with its own labels.</summary>
+    public byte[]? RelabeledOf(int number) => _relabeled.GetValueOrDefault(number);
+
+    public FamilyNotice? NoticeOf(int number) =>
+        _noticeOf[number] == NothingTold ? null : _notices[_noticeOf[number]];
+
+    /// <summary>A series that the destination does not get.</summary>
+    public int AddDropped(UInt128 key) => Add(key, IsDropped, null, null, "");
+
+    /// <param name="key">Of a series that is not there.</param>
+    /// <param name="lane">Of the destination.</param>
+    /// <param name="relabeled">Null: it is sent with its own labels.</param>
+    /// <param name="group">Null: nothing is told of it.</param>
+    /// <param name="family">The metric's name as it is sent.</param>
+    public int Add(UInt128 key, int lane, byte[]? relabeled, LabelSet? group, string family)
+    {
+        var number = _series.Add(key);
+        _lanes.EnsureCapacity(number + 1);
+        _lanes[number] = checked((short)lane);
+        _noticeOf.EnsureCapacity(number + 1);
+        _noticeOf[number] = group is null || family.Length == 0
+            ? NothingTold : NoticeNumber(group[LabelSet.MetricName], family);
+        if (relabeled is not null)
+        {
+            _relabeled.Add(number, relabeled);
+        }
+        return number;
+    }
+
+    private int NoticeNumber(string metric, string family)
+    {
+        if (!_noticeNumbers.TryGetValue((metric, family), out var number))
+        {
+            number = _notices.Count;
+            _notices.Add(new FamilyNotice(rule, kind, metric, family, isHistogram));
+            _noticeNumbers.Add((metric, family), number);
+        }
+        return number;
+    }
+}
+
+/// <summary>What blocks tell of a family that a rule makes.</summary>
+internal sealed class FamilyNotice(
+    AggregationRule rule, OutputKind kind, string metric, string family, bool isHistogram)
+{
+    private MetricMetadata? _input;
+    private MetricMetadata? _told;
+
+    /// <summary>The last block that tells it.</summary>
+    public long Block { get; set; }
+
+    public MetricMetadata Told(IReadOnlyDictionary<string, MetricMetadata> families)
+    {
+        var input = MetadataStore.Find(families, metric);
+        if (_told is null || !ReferenceEquals(input, _input))
+        {
+            _told = OutputMetadata.Describe(rule, kind, metric, family, isHistogram, input);
+            _input = input;
+        }
+        return _told;
+    }
+}
