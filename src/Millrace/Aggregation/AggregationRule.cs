@@ -60,6 +60,7 @@ internal sealed class AggregationRule
         StalenessMs = (long)staleness.TotalMilliseconds;
         CounterMemoryMs = (long)(staleness > MinCounterMemory ? staleness : MinCounterMemory).TotalMilliseconds;
         IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
+        CorrectedWindows = config.CountCorrectedWindows();
         DedupMs = (long)(config.DedupInterval ?? TimeSpan.Zero).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
@@ -99,6 +100,9 @@ internal sealed class AggregationRule
 
     /// <summary>Of a series one sample per so long is counted; 0: all of them.</summary>
     public long DedupMs { get; }
+
+    /// <summary>How many windows behind the last closed one are emitted again when they change.</summary>
+    public long CorrectedWindows { get; }
 
     public OutputKind[] Outputs { get; }
 

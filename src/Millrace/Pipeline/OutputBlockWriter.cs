@@ -39,17 +39,20 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
 
     public BuiltGroup Build(
-        Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
+        Generation generation, int rule, long endMs, long inputLsn, ClosedWindow window)
     {
         var blocks = new List<BuiltBlock>();
         var (resolver, ruleThere) = generation.ResolverOf(rule);
         foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(resolver, ruleThere, destination, endMs, samples, blocks);
+            if (!window.IsCorrection || resolver.TakesCorrections(destination))
+            {
+                AddBlocks(resolver, ruleThere, destination, endMs, window.Samples, blocks);
+            }
         }
         var writer = new OutputGroupWriter();
         var of = generation.RulesInForce[rule];
-        writer.Begin(of.Key, of.Name, endMs, inputLsn);
+        writer.Begin(of.Key, of.Name, endMs, inputLsn, window.IsCorrection);
         foreach (var block in blocks)
         {
             writer.AddBlock(

@@ -111,6 +111,9 @@ internal sealed class SeriesResolver
         return resolved;
     }
 
+    /// <summary>The destination is declared to take a second value for a timestamp.</summary>
+    public bool TakesCorrections(int destination) => _destinations[destination].Corrections;
+
     /// <summary>
     /// The destinations of a rule's outputs: those of all routes that feed the rule; of a deduplicator, those whose
     /// input it is.
