@@ -73,6 +73,24 @@ public sealed class CorrectionTests
         rig.Shard.Counters.LateSamples.Sum().ShouldBe(0);
     }
 
+    [Theory]
+    [InlineData("count_samples", "10: 2 | 10: 3!, 20: 1 | 30: 1")]
+    [InlineData("increase", "10: 5 | 10: 15!, 20: 15 | 30: 1")]
+    [InlineData("total", "10: 5 | 10: 15!, 20: 30 | 30: 31")]
+    public void The_example_of_the_documentation(string output, string expected)
+    {
+        var rig = Rig(Rule with { Outputs = [output] });
+        rig.Add(10_000, At(3, 10), At(5, 15));
+        rig.Close(10_000);
+        rig.Add(14_000, At(9, 25));
+        rig.Add(16_000, At(16, 40));
+        rig.Close(20_000);
+        rig.Add(26_000, At(26, 41));
+        rig.Close(30_000);
+
+        Text(rig).ShouldBe(expected);
+    }
+
     [Fact]
     public void A_histogram_bucket_that_fills_late_is_given_for_all_windows_since()
     {
