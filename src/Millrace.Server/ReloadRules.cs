@@ -31,7 +31,7 @@ internal static class ReloadRules
         }
         for (var i = 0; i < running.Destinations.Count; i++)
         {
-            // Relabeling, and who gets corrections, is the pipeline's; everything else belongs to the running destination.
+            // Relabeling and who gets corrections are the pipeline's; the rest belongs to the running destination.
             var (before, after) = (running.Destinations[i], loaded.Destinations[i]);
             if (WithoutLists(before) != WithoutLists(after) || !SameHeaders(before.Headers, after.Headers))
             {

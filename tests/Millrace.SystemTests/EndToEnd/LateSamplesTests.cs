@@ -46,7 +46,7 @@ public sealed class LateSamplesTests
         stored.Repeats.ShouldBe(0);
     }
 
-    /// <summary>VictoriaMetrics shows the larger of two values: a correction that rises is seen, one that falls never.</summary>
+    /// <summary>VictoriaMetrics shows the larger of two values: a correction that falls is never seen.</summary>
     [Fact]
     public async Task A_window_is_written_again_when_a_late_sample_changes_it()
     {

@@ -11,8 +11,8 @@ namespace Millrace.Tests.Pipeline;
 
 /// <summary>
 /// Corrections from the input log to the output log: who gets them, once each, over crashes and reloads. Two counters
-/// of 1 per second, one sample per second; of b every third sample comes 14 s late. Windows of 10 s that close 2 s after
-/// their end and are corrected for 20 s. The first window, in which the process starts, is never written.
+/// of 1 per second, one sample per second; of b every third sample comes 14 s late. Windows of 10 s that close 2 s
+/// after their end and are corrected for 20 s. The first window, in which the process starts, is never written.
 /// </summary>
 public sealed class CorrectionPipelineTests
 {
@@ -165,8 +165,9 @@ public sealed class CorrectionPipelineTests
 
     private MillraceConfig Config(string[] rules, string declared = "victoria")
     {
-        string Destination(string name) => $"{{name: {name}, lanes: 1, corrections: {(name == declared ? "true" : "false")}"
-            + ", remote_write: {url: 'http://127.0.0.1:1/', protocol: prometheus_v1}}";
+        string Destination(string name) => $"{{name: {name}, lanes: 1, "
+            + (name == declared ? "corrections: true, " : "")
+            + "remote_write: {url: 'http://127.0.0.1:1/', protocol: prometheus_v1}}";
         var yaml = $$"""
             log: {base_interval: {{_baseInterval}}}
             aggregation: {catch_up: 0s, tasks: {count: 2}, rules: [{{string.Join(", ", rules)}}]}
