@@ -60,7 +60,7 @@ internal static class WindowExplainer
         if (rule.CorrectedWindows > 0 && inquiry.FirstCutLsn > 0)
         {
             output.WriteLine($"written: record {inquiry.FirstCutLsn}, {TrialReport.Time(inquiry.FirstCutArrivalMs)}, "
-                + $"{(inquiry.FirstCutArrivalMs - inquiry.EndMs) / 1e3:0.###} s after its end; corrected until the cut");
+                + $"{(inquiry.FirstCutArrivalMs - inquiry.EndMs) / 1e3:0.###} s after its end; corrected to the cut");
         }
         output.WriteLine(inquiry.CutLsn == 0
             ? "not closed: the window is open, or the rule was another one then"

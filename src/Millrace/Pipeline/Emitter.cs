@@ -236,7 +236,7 @@ internal sealed class Emitter
         return true;
     }
 
-    /// <summary>The windows of all tasks, oldest first. A close gives a window in all of them, or corrects it.</summary>
+    /// <summary>The windows of all tasks, oldest first. A close gives one in all of them, or corrects it.</summary>
     public static SortedDictionary<long, ClosedWindow> Windows(List<WindowPart>?[] partsByTask)
     {
         var windows = new SortedDictionary<long, ClosedWindow>();
