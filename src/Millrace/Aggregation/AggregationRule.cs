@@ -60,6 +60,7 @@ internal sealed class AggregationRule
         StalenessMs = (long)staleness.TotalMilliseconds;
         CounterMemoryMs = (long)(staleness > MinCounterMemory ? staleness : MinCounterMemory).TotalMilliseconds;
         IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
+        CorrectedWindows = config.CountCorrectedWindows();
         DedupMs = (long)(config.DedupInterval ?? TimeSpan.Zero).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
@@ -67,7 +68,9 @@ internal sealed class AggregationRule
         InputLabels = InputLabelsOf(Outputs);
         TakesHistograms = Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
         ExemplarCount = config.Exemplars ?? AggregationRuleConfig.DefaultExemplars;
-        TakesExemplars = ExemplarCount > 0 && Array.Exists(Outputs, output => output.CarriesExemplars);
+        // A window that may be written again has shown its exemplars already.
+        TakesExemplars = ExemplarCount > 0 && CorrectedWindows == 0
+            && Array.Exists(Outputs, output => output.CarriesExemplars);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
         if (config.Ha is { } ha)
@@ -100,6 +103,9 @@ internal sealed class AggregationRule
 
     /// <summary>Of a series one sample per so long is counted; 0: all of them.</summary>
     public long DedupMs { get; }
+
+    /// <summary>How many windows behind the last closed one are emitted again when they change.</summary>
+    public long CorrectedWindows { get; }
 
     public OutputKind[] Outputs { get; }
 

@@ -25,6 +25,8 @@ internal sealed partial class EventShard : RuleShard
     private readonly bool _spreads;
     private readonly bool _asksTargets;
     private readonly bool _isPlain; // neither remembers samples nor bounds its series
+    private readonly ShownWindows? _shown; // null: windows are given once
+    private readonly bool _isCopy;
     private WindowState? _latest; // the window of the last sample: mostly that of the next one
 
     public EventShard(AggregationRule rule, RuleClock clock)
@@ -36,12 +38,17 @@ internal sealed partial class EventShard : RuleShard
         _spreads = rule.HasCounters && rule.Config.Gap == GapPolicy.Spread;
         _asksTargets = rule.HasCounters && rule.Config.FirstSample == FirstSample.Auto;
         _isPlain = !rule.Config.RemembersSamples && rule.Config.MaxSeries == 0;
+        _shown = rule.CorrectedWindows > 0 ? new ShownWindows() : null;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
     {
         Counters.Samples += samples.Count;
         Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
+        if (_shown is not null)
+        {
+            NoteCorrecting(samples.TimesMs.AsSpan(0, samples.Count));
+        }
         if (Rule.DedupMs > 0)
         {
             Hold(samples, arrivalMs, scratch);
@@ -109,6 +116,10 @@ internal sealed partial class EventShard : RuleShard
     public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
     {
         Counters.Histograms++;
+        if (_shown is not null)
+        {
+            NoteCorrecting(new ReadOnlySpan<long>(in timeMs));
+        }
         if (_histograms is null || _series[slot].IsShared || !HistogramCodec.TryRead(message, 0, out var sample))
         {
             Counters.UnusedHistograms++;
@@ -152,6 +163,23 @@ internal sealed partial class EventShard : RuleShard
 
     public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
     {
+        if (_shown is null)
+        {
+            CloseThrough(throughWindow, scratch, parts);
+        }
+        else
+        {
+            CloseAndCorrect(throughWindow, scratch, parts);
+        }
+    }
+
+    /// <param name="throughWindow">The last window to close.</param>
+    /// <param name="scratch">The worker's.</param>
+    /// <param name="parts">Takes what the windows give.</param>
+    /// <param name="showsFrom">Earlier windows are closed in silence.</param>
+    private void CloseThrough(
+        long throughWindow, ShardScratch scratch, List<WindowPart> parts, long showsFrom = long.MinValue)
+    {
         while (ClosedThrough < throughWindow)
         {
             var window = ClosedThrough + 1;
@@ -175,8 +203,11 @@ internal sealed partial class EventShard : RuleShard
             if (isBooked)
             {
                 var part = NewPart(window);
-                Groups.Emit(state, part, IsEmitted(window), Counters);
-                parts.Add(part);
+                Groups.Emit(state, part, window >= showsFrom && IsEmitted(window), Counters);
+                if (window >= showsFrom)
+                {
+                    parts.Add(part);
+                }
             }
             if (state is not null)
             {
@@ -189,12 +220,28 @@ internal sealed partial class EventShard : RuleShard
             }
             ClosedThrough = window;
         }
-        ForgetOldSeries(Rule.EndOf(ClosedThrough, Clock.OffsetMs));
+        if (!_isCopy)
+        {
+            ForgetOldSeries(Rule.EndOf(ClosedThrough, Clock.OffsetMs));
+        }
     }
 
     public override void Write(SnapshotWriter writer)
     {
         base.Write(writer);
+        WriteOwn(writer);
+        _shown?.Write(writer);
+    }
+
+    public override void Read(SnapshotReader reader)
+    {
+        base.Read(reader);
+        ReadOwn(reader);
+        _shown?.Read(reader);
+    }
+
+    private void WriteOwn(SnapshotWriter writer)
+    {
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
             writer.Write(_series[slot]);
@@ -211,9 +258,8 @@ internal sealed partial class EventShard : RuleShard
         }
     }
 
-    public override void Read(SnapshotReader reader)
+    private void ReadOwn(SnapshotReader reader)
     {
-        base.Read(reader);
         ReserveSeries();
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {

@@ -49,6 +49,7 @@ internal sealed class GroupTable
     private readonly OutputWindow?[] _labeledTotals;
     private readonly LabeledValues _values = new();
     private readonly HistogramOutput?[] _histogramTotals;
+    private readonly bool _isCopy;
     private bool _hasHistograms; // some group had one
 
     // Of the group being emitted: its exemplars, and whether a series took them.
@@ -76,6 +77,27 @@ internal sealed class GroupTable
             _labeledTotals[i] = kind.Label is null || !kind.IsCumulative ? null : rule.NewWindow(i);
         }
     }
+
+    private GroupTable(GroupTable original, ShardScratch scratch)
+        : this(original._rule)
+    {
+        _isCopy = true;
+        (_keys, _labels, _sorted, _sortedIsStale) = (original._keys, original._labels, original.Sorted(), false);
+        (AliveCount, OverflowCount) = (original.AliveCount, original.OverflowCount);
+        _hasHistograms = original._hasHistograms;
+        _rows.CopyFrom(original._rows, RowCount);
+        for (var i = 0; i < _totals.Length; i++)
+        {
+            (_outputSeries[i], _labeledSeries[i]) = (original._outputSeries[i], original._labeledSeries[i]);
+            _totals[i].CopyFrom(original._totals[i], RowCount);
+        }
+        scratch.Copy(original.WriteOwnTotals, ReadOwnTotals);
+    }
+
+    /// <summary>
+    /// For a look ahead: emits windows, and takes no group. It shares keys, labels and what is known of output series.
+    /// </summary>
+    public static GroupTable CopyOf(GroupTable original, ShardScratch scratch) => new(original, scratch);
 
     /// <summary>Rows ever handed out: every live group's number is below.</summary>
     public int RowCount => _keys.SlotCount;
@@ -276,10 +298,18 @@ internal sealed class GroupTable
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
             OverflowCount += count >= 0 && (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         }
-        for (var i = 0; i < _totals.Length; i++)
+        foreach (var series in _labeledSeries)
         {
-            _labeledSeries[i]?.Reserve(RowCount);
-            _labeledTotals[i]?.Read(reader, RowCount);
+            series?.Reserve(RowCount);
+        }
+        ReadOwnTotals(reader);
+    }
+
+    private void ReadOwnTotals(SnapshotReader reader)
+    {
+        foreach (var totals in _labeledTotals)
+        {
+            totals?.Read(reader, RowCount);
         }
         _hasHistograms = _rule.TakesHistograms && reader.ReadInt32() != 0;
         foreach (var totals in _hasHistograms ? _histogramTotals : [])
@@ -460,6 +490,10 @@ internal sealed class GroupTable
 
     private void Free(int group)
     {
+        if (_isCopy)
+        {
+            return;
+        }
         _keys.Remove(group);
         _labels[group] = null;
         Exemplars?.Forget(group);

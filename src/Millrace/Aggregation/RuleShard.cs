@@ -15,12 +15,22 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     private HistogramReplicas? _histogramReplicas; // once a histogram came, where replicas are told apart
 
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
-    protected SeriesTable<SeriesKey> Series { get; } = new();
+    protected SeriesTable<SeriesKey> Series { get; private init; } = new();
 
     /// <summary>By slot, the values of the rule's input labels; empty without such.</summary>
     private readonly List<string[]?> _labels = [];
 
-    protected GroupTable Groups { get; } = new(rule);
+    protected GroupTable Groups { get; private init; } = new(rule);
+
+    /// <summary>A copy to look ahead with: it closes windows, and takes nothing. Shares what names things.</summary>
+    protected RuleShard(RuleShard original, ShardScratch scratch)
+        : this(original.Rule, original.Clock)
+    {
+        (Series, _labels) = (original.Series, original._labels);
+        Groups = GroupTable.CopyOf(original.Groups, scratch);
+        Term = original.Term;
+        ClosedThrough = original.ClosedThrough;
+    }
 
     public AggregationRule Rule { get; } = rule;
 
@@ -49,9 +59,12 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         RuleShard shard = rule.Config.IsDeduplicator ? new DedupShard(rule, clock)
             : rule.IsArrivalTime ? new ArrivalShard(rule, clock)
             : new EventShard(rule, clock);
-        shard.ClosedThrough = closedThrough;
+        shard.Begin(closedThrough);
         return shard;
     }
+
+    /// <summary>The windows up to this one were closed before there was anything in the shard.</summary>
+    protected virtual void Begin(long closedThrough) => ClosedThrough = closedThrough;
 
     /// <summary>Whether a remembered slot still holds the series.</summary>
     public bool HoldsSeries(int slot, in SeriesKey key) => Series.Holds(slot, key);

@@ -1,4 +1,6 @@
+using System.IO;
 using Millrace.Aggregation.Outputs;
+using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
 
@@ -46,8 +48,31 @@ internal sealed class ShardScratch
 
     public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
 
+
     /// <summary>The samples of one series, each a run of its own; null until a rule remembers samples.</summary>
     public SideRun[]? Samples;
+
+    /// <summary>Between two copies so much of their buffer is kept.</summary>
+    private const int MaxKeptBytes = 16 << 20;
+
+    private MemoryStream? _copied;
+
+    /// <summary>Copies a state by writing it down and reading it again, which every state can do.</summary>
+    public void Copy(Action<SnapshotWriter> write, Action<SnapshotReader> read)
+    {
+        var stream = _copied ?? new MemoryStream();
+        stream.SetLength(0);
+        using (var writer = new SnapshotWriter(stream))
+        {
+            write(writer);
+        }
+        stream.Position = 0;
+        using (var reader = new SnapshotReader(stream))
+        {
+            read(reader);
+        }
+        _copied = stream.Capacity <= MaxKeptBytes ? stream : null;
+    }
 }
 
 /// <summary>
@@ -79,6 +104,9 @@ internal sealed class WindowPart(long endMs)
     /// <summary>New running totals get a zero one interval before.</summary>
     public bool HasZeros { get; init; }
 
+    /// <summary>The window was given before: these are the samples of it that have changed since.</summary>
+    public bool IsCorrection { get; init; }
+
     public List<OutputSample> Samples { get; } = [];
 }
 
@@ -103,6 +131,10 @@ internal sealed class ShardCounters
 
     /// <summary>Late samples that were booked into the oldest open window.</summary>
     public long Carried;
+
+    /// <summary>Late samples that came in time to correct their windows, and output samples given again.</summary>
+    public long CorrectingSamples;
+    public long Corrections;
 
     /// <summary>Increases across a gap of which a part was cut off.</summary>
     public long CappedGaps;

@@ -47,7 +47,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         SeriesResolver Resolver, int Destination, int Rule, int Output, bool IsHistogram);
 
     public BuiltGroup Build(
-        Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples,
+        Generation generation, int rule, long endMs, long inputLsn, ClosedWindow window,
         IReadOnlyDictionary<string, MetricMetadata> families)
     {
         _block.Families = families;
@@ -56,10 +56,13 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         var of = generation.RulesInForce[rule];
         foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(resolver, (ruleThere, of), destination, endMs, samples, blocks);
+            if (!window.IsCorrection || resolver.TakesCorrections(destination))
+            {
+                AddBlocks(resolver, (ruleThere, of), destination, endMs, window.Samples, blocks);
+            }
         }
         var writer = new OutputGroupWriter();
-        writer.Begin(of.Key, of.Name, endMs, inputLsn);
+        writer.Begin(of.Key, of.Name, endMs, inputLsn, window.IsCorrection);
         foreach (var block in blocks)
         {
             writer.AddBlock(
@@ -87,8 +90,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
                 resolver, destination, rule.Number, sample.Output, sample.Histogram is not null);
             if (!_placements.TryGetValue(key, out var placements))
             {
-                var output = rule.Rule.Outputs[sample.Output];
-                _placements.Add(key, placements = new OutputPlacements(rule.Rule, output, key.IsHistogram));
+                placements = new OutputPlacements(rule.Rule, sample.Output, key.IsHistogram);
+                _placements.Add(key, placements);
             }
             _places.Add((placements, Place(placements, key, sample)));
         }

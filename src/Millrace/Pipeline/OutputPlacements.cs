@@ -8,8 +8,9 @@ namespace Millrace.Pipeline;
 
 /// <summary>
 /// Where the series of one output of a rule go at one destination, under one configuration, and what is told of them.
+/// Those of a deduplicator, which has no outputs, are told nothing of.
 /// </summary>
-internal sealed class OutputPlacements(AggregationRule rule, OutputKind kind, bool isHistogram)
+internal sealed class OutputPlacements(AggregationRule rule, int output, bool isHistogram)
 {
     private const short IsDropped = -1;
     private const int NothingTold = -1;
@@ -60,7 +61,7 @@ internal sealed class OutputPlacements(AggregationRule rule, OutputKind kind, bo
         if (!_noticeNumbers.TryGetValue((metric, family), out var number))
         {
             number = _notices.Count;
-            _notices.Add(new FamilyNotice(rule, kind, metric, family, isHistogram));
+            _notices.Add(new FamilyNotice(rule, rule.Outputs[output], metric, family, isHistogram));
             _noticeNumbers.Add((metric, family), number);
         }
         return number;

@@ -208,7 +208,7 @@ internal sealed class RunningPipeline
             {
                 policy.Observe(LagsOf(rule));
             }
-            var through = Math.Min(rules.Terms[i].LastWindow, policy.CloseThrough(nowMs, isCatchingUp));
+            var through = Math.Min(rules.Terms[i].LastClose(rule), policy.CloseThrough(nowMs, isCatchingUp));
             if (through > rules.ClosedThrough[i])
             {
                 (closes ??= []).Add((rule.Key, through));

@@ -93,6 +93,14 @@ internal static class RuleMetrics
             "Late samples that were booked into the oldest open window, with late: carry.");
         WriteEach(page, rules, static rule => rule.Carried);
         page.Counter(
+            "millrace_aggregation_correcting_samples_total",
+            "Late samples that came in time to correct a window written before, with late: correct.");
+        WriteEach(page, rules, static rule => rule.CorrectingSamples);
+        page.Counter(
+            "millrace_aggregation_corrections_total",
+            "Output samples written again with another value, with late: correct.");
+        WriteEach(page, rules, static rule => rule.Corrections);
+        page.Counter(
             "millrace_aggregation_capped_gaps_total",
             "Increases across a gap that were cut to one interval's share, with gap: cap.");
         WriteEach(page, rules, static rule => rule.CappedGaps);

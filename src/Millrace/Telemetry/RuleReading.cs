@@ -51,6 +51,10 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long Carried { get; private set; }
 
+    public long CorrectingSamples { get; private set; }
+
+    public long Corrections { get; private set; }
+
     public long CappedGaps { get; private set; }
 
     public long NotRemembered { get; private set; }
@@ -140,6 +144,8 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         DroppedExemplars += counters.DroppedExemplars;
         OutputSamples += counters.OutputSamples;
         Carried += counters.Carried;
+        CorrectingSamples += counters.CorrectingSamples;
+        Corrections += counters.Corrections;
         CappedGaps += counters.CappedGaps;
         NotRemembered += counters.NotRemembered;
         OverflowSeries += counters.OverflowSeries;

@@ -37,7 +37,7 @@ internal sealed class ShardRig
 
     public List<WindowPart> Parts { get; } = [];
 
-    /// <summary>A value per window's end and output series.</summary>
+    /// <summary>A value per window's end and output series; of several, by corrections, the last.</summary>
     public SortedDictionary<(long EndMs, string Series), double> Emitted
     {
         get
@@ -47,7 +47,15 @@ internal sealed class ShardRig
             {
                 foreach (var sample in part.Samples)
                 {
-                    table.Add((part.EndMs - sample.BeforeMs - _originMs, SeriesOf(sample)), sample.Value);
+                    var key = (part.EndMs - sample.BeforeMs - _originMs, SeriesOf(sample));
+                    if (Shard.Rule.CorrectedWindows > 0)
+                    {
+                        table[key] = sample.Value;
+                    }
+                    else
+                    {
+                        table.Add(key, sample.Value);
+                    }
                 }
             }
             return table;
