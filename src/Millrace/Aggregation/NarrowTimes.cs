@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Millrace.Aggregation;
 
 /// <summary>
@@ -15,17 +17,14 @@ internal sealed class NarrowTimes(long originMs)
     private readonly Dictionary<int, long> _far = []; // by row
     private long _originMs = originMs;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public long TimeOf(int row, int offset) => offset != Far ? _originMs + offset : _far[row];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int OffsetOf(int row, long timeMs)
     {
         var offset = timeMs - _originMs;
-        if (offset is > int.MinValue and <= int.MaxValue)
-        {
-            return (int)offset;
-        }
-        _far[row] = timeMs;
-        return Far;
+        return offset == (int)offset && offset != Far ? (int)offset : KeepWhole(row, timeMs);
     }
 
     /// <summary>The row is free.</summary>
@@ -57,5 +56,12 @@ internal sealed class NarrowTimes(long originMs)
         }
         _far.Remove(row, out var timeMs);
         return OffsetOf(row, timeMs);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int KeepWhole(int row, long timeMs)
+    {
+        _far[row] = timeMs;
+        return Far;
     }
 }

@@ -150,7 +150,7 @@ internal sealed class Engine
 
     public void ReturnItem(BatchItem item)
     {
-        // A few dozen cover all connections; what a burst made beyond that is left to the collector.
+        // Two dozen cover all connections; what a burst made beyond that is left to the collector.
         if (_items.Count < 24 && !item.Batch.IsOversized)
         {
             _items.Add(item);
