@@ -52,7 +52,7 @@ internal sealed partial class ArrivalShard
         Counters.Repeats += booking == Booking.New ? 0 : 1;
     }
 
-    /// <summary>As for numbers: intervals go by arrival, and what came before the first window waits for its end.</summary>
+    /// <summary>As for numbers: intervals go by arrival; what came before the first window waits for its end.</summary>
     private void HoldHistogram(int slot, long timeMs, NativeHistogram sample, long arrivalMs)
     {
         var firstMs = Rule.EndOf(Clock.FirstWholeWindow - 1, Clock.OffsetMs);

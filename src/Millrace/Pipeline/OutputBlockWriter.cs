@@ -31,6 +31,12 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     private const int MaxPlacements = 1 << 20;
 
+    /// <summary>
+    /// How often a family's metadata is told in 1.0, by the time of windows: beside few groups it would be half of what
+    /// is sent. 2.0 has it with every series, from the store.
+    /// </summary>
+    private const long TellEveryMs = 300_000;
+
     private sealed record Placement(int Lane, byte[]? Labels, FamilyNotice? Notice);
 
     /// <summary>Output and kind of sample are part of it: what is told of the series follows from them.</summary>
@@ -38,7 +44,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         SeriesResolver Resolver, int Destination, int Rule, int Output, bool IsHistogram, UInt128 Series);
 
     private readonly record struct NoticeKey(
-        SeriesResolver Resolver, int Rule, int Output, bool IsHistogram, string Metric, string Family);
+        SeriesResolver Resolver, int Destination, int Rule, int Output, bool IsHistogram, string Metric, string Family);
 
     private readonly LaneBlock _block = new();
     private readonly List<Placement> _places = [];
@@ -53,13 +59,12 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples,
         IReadOnlyDictionary<string, MetricMetadata> families)
     {
-        _block.Families = families;
         var blocks = new List<BuiltBlock>();
         var (resolver, ruleThere) = generation.ResolverOf(rule);
         var of = generation.RulesInForce[rule];
         foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(resolver, (ruleThere, of), destination, endMs, samples, blocks);
+            AddBlocks(resolver, (ruleThere, of), destination, endMs, samples, blocks, (families, generation.Metadata));
         }
         var writer = new OutputGroupWriter();
         writer.Begin(of.Key, of.Name, endMs, inputLsn);
@@ -75,7 +80,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
         SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, long endMs,
-        List<OutputSample> samples, List<BuiltBlock> blocks)
+        List<OutputSample> samples, List<BuiltBlock> blocks,
+        (IReadOnlyDictionary<string, MetricMetadata> Input, MetadataStore Store) families)
     {
         var config = destinations[destination].Config;
         _places.Clear();
@@ -91,7 +97,11 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
                 {
                     continue;
                 }
-                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i], _places[i].Notice);
+                if (_places[i].Notice is { } notice && notice.IsNews(endMs, families.Input, families.Store))
+                {
+                    _block.Tell(notice.Told);
+                }
+                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
                 if (_block.Count == config.MaxSamplesPerBlock)
                 {
                     blocks.Add(_block.Seal(destination, lane));
@@ -154,7 +164,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             return null;
         }
         var metric = group[LabelSet.MetricName];
-        var noticeKey = new NoticeKey(key.Resolver, key.Rule, key.Output, key.IsHistogram, metric, family);
+        var noticeKey = new NoticeKey(
+            key.Resolver, key.Destination, key.Rule, key.Output, key.IsHistogram, metric, family);
         if (!_notices.TryGetValue(noticeKey, out var notice))
         {
             notice = new FamilyNotice(rule, rule.Outputs[key.Output], metric, family, key.IsHistogram);
@@ -169,19 +180,28 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     {
         private MetricMetadata? _input;
         private MetricMetadata? _told;
+        private long _seenMs = long.MinValue; // ends of windows
+        private long _toldMs;
 
-        /// <summary>The last block that tells it.</summary>
-        public long Block { get; set; }
+        public MetricMetadata Told => _told!;
 
-        public MetricMetadata Told(IReadOnlyDictionary<string, MetricMetadata> families)
+        /// <summary>Whether a window, of which this is a sample, is to tell it.</summary>
+        public bool IsNews(long endMs, IReadOnlyDictionary<string, MetricMetadata> families, MetadataStore store)
         {
-            var input = MetadataStore.Find(families, metric);
-            if (_told is null || !ReferenceEquals(input, _input))
+            if (endMs == _seenMs)
             {
-                _told = OutputMetadata.Describe(rule, kind, metric, family, isHistogram, input);
-                _input = input;
+                return false;
             }
-            return _told;
+            _seenMs = endMs;
+            var input = MetadataStore.Find(families, metric);
+            if (_told is not null && ReferenceEquals(input, _input) && Math.Abs(endMs - _toldMs) < TellEveryMs)
+            {
+                return false;
+            }
+            _told = OutputMetadata.Describe(rule, kind, metric, family, isHistogram, input);
+            (_input, _toldMs) = (input, endMs);
+            store.Make(_told);
+            return true;
         }
     }
 
@@ -191,24 +211,14 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         private readonly ArrayBufferWriter<byte> _uncompressed = new();
         private readonly ArrayBufferWriter<byte> _metadata = new(); // goes behind the samples
         private readonly HashSet<string> _told = [];
-        private long _number = 1;
         private byte[] _compressed = [];
         private long _minTimestampMs = long.MaxValue;
         private long _maxTimestampMs = long.MinValue;
 
         public int Count { get; private set; }
 
-        /// <summary>What is known of the input's families when the window is closed.</summary>
-        public IReadOnlyDictionary<string, MetricMetadata> Families { get; set; } =
-            new Dictionary<string, MetricMetadata>();
-
-        public void Add(byte[] labels, long timestampMs, in OutputSample sample, FamilyNotice? notice)
+        public void Add(byte[] labels, long timestampMs, in OutputSample sample)
         {
-            if (notice is not null && notice.Block != _number)
-            {
-                notice.Block = _number;
-                Tell(notice.Told(Families));
-            }
             if (sample.Histogram is { } histogram)
             {
                 V1SeriesWriter.WriteHistogram(
@@ -225,7 +235,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         }
 
         /// <summary>Of outputs that relabeling gives one name, the first speaks for it.</summary>
-        private void Tell(MetricMetadata metadata)
+        public void Tell(MetricMetadata metadata)
         {
             if (_told.Add(metadata.Family))
             {
@@ -245,7 +255,6 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             _uncompressed.ResetWrittenCount();
             _metadata.ResetWrittenCount();
             _told.Clear();
-            _number++;
             Count = 0;
             (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);
             return block;
