@@ -11,7 +11,7 @@ namespace Millrace.Aggregation;
 /// own timestamp only orders the samples of a series. Windows are cut by the close records, so a replay gives the
 /// same answer. Semantics follow vmagent 1.150: reference in docs/compatibility.md.
 /// </summary>
-internal sealed class ArrivalShard : RuleShard
+internal sealed partial class ArrivalShard : RuleShard
 {
     [Flags]
     private enum Marks : uint
@@ -74,7 +74,6 @@ internal sealed class ArrivalShard : RuleShard
     private readonly bool _usesSamples;
     private readonly bool _usesRates;
     private readonly bool _ignoresFirst;
-    private readonly HistogramBook? _histograms; // null where no output takes histograms
 
     public ArrivalShard(AggregationRule rule, RuleClock clock)
         : base(rule, clock)
@@ -152,35 +151,6 @@ internal sealed class ArrivalShard : RuleShard
         }
     }
 
-    /// <summary>
-    /// The timestamps order the histograms of a series; one that is older than what an earlier window counted is left
-    /// out.
-    /// </summary>
-    public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
-    {
-        Counters.Histograms++;
-        ref var series = ref _series[slot];
-        if (_histograms is null || series.Has(Marks.IsShared) || !HistogramCodec.TryRead(message, 0, out var sample))
-        {
-            Counters.UnusedHistograms++;
-            return;
-        }
-        if (Rule.Config.IgnoreOldSamples && timeMs < Rule.EndOf(ClosedThrough, Clock.OffsetMs))
-        {
-            Counters.CountLate(arrivalMs - timeMs);
-            return;
-        }
-        if (_histograms.IsOld(slot, timeMs))
-        {
-            Counters.OutOfOrder++;
-            return;
-        }
-        Groups.TouchByHistogram(series.Group, arrivalMs);
-        Use(slot, ref series, arrivalMs);
-        var booking = _histograms.Add(_window, slot, series.Group, timeMs, sample, Groups.RowCount, Counters);
-        Counters.Repeats += booking == Booking.New ? 0 : 1;
-    }
-
     public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
     {
         while (ClosedThrough < throughWindow)
@@ -190,7 +160,8 @@ internal sealed class ArrivalShard : RuleShard
             {
                 BookSurvivors(_dedup, scratch);
             }
-            if (Groups.AliveCount == 0 && _dedup is not { Count: > 0 })
+            BookHeldHistograms(endMs);
+            if (Groups.AliveCount == 0 && _dedup is not { Count: > 0 } && _heldHistograms.Count == 0)
             {
                 ExemplarBook.Finish(_window, sent: 0, Counters);
                 ClosedThrough = throughWindow;
@@ -235,7 +206,7 @@ internal sealed class ArrivalShard : RuleShard
         }
         _window.Write(writer, Series.SlotCount, Groups.RowCount);
         _dedup?.Write(writer, Series.SlotCount);
-        _histograms?.Write(writer);
+        WriteHistograms(writer);
     }
 
     public override void Read(SnapshotReader reader)
@@ -265,7 +236,7 @@ internal sealed class ArrivalShard : RuleShard
         }
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
         _dedup?.Read(reader, Series.SlotCount);
-        _histograms?.Read(reader);
+        ReadHistograms(reader);
     }
 
     protected override void AddSeries(int slot, int group, uint target)
@@ -465,7 +436,7 @@ internal sealed class ArrivalShard : RuleShard
                     count = 0;
                 }
             }
-            if (isStale && _dedup?.Holds(slot) != true)
+            if (isStale && _dedup?.Holds(slot) != true && !_heldHistograms.ContainsKey(slot))
             {
                 _histograms?.Forget(slot);
                 Groups.Leave(series.Group);

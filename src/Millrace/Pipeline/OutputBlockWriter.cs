@@ -50,7 +50,6 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         Generation generation, int rule, long endMs, long inputLsn, ClosedWindow window,
         IReadOnlyDictionary<string, MetricMetadata> families)
     {
-        _block.Families = families;
         var blocks = new List<BuiltBlock>();
         var (resolver, ruleThere) = generation.ResolverOf(rule);
         var of = generation.RulesInForce[rule];
@@ -58,7 +57,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         {
             if (!window.IsCorrection || resolver.TakesCorrections(destination))
             {
-                AddBlocks(resolver, (ruleThere, of), destination, endMs, window.Samples, blocks);
+                AddBlocks(
+                    resolver, (ruleThere, of), destination, endMs, window.Samples, blocks,
+                    (families, generation.Metadata));
             }
         }
         var writer = new OutputGroupWriter();
@@ -75,7 +76,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
         SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, long endMs,
-        List<OutputSample> samples, List<BuiltBlock> blocks)
+        List<OutputSample> samples, List<BuiltBlock> blocks,
+        (IReadOnlyDictionary<string, MetricMetadata> Input, MetadataStore Store) families)
     {
         var config = destinations[destination].Config;
         if (_placementCount >= MaxPlacements)
@@ -104,10 +106,14 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
                 {
                     continue;
                 }
+                if (placements.NoticeOf(number) is { } notice
+                    && notice.IsNews(endMs, families.Input, families.Store))
+                {
+                    _block.Tell(notice.Told);
+                }
                 var relabeled = placements.RelabeledOf(number);
                 _block.Add(
-                    relabeled ?? samples[i].Labels.Get(ref _labels), endMs - samples[i].BeforeMs, samples[i],
-                    placements.NoticeOf(number));
+                    relabeled ?? samples[i].Labels.Get(ref _labels), endMs - samples[i].BeforeMs, samples[i]);
                 if (_block.Count == config.MaxSamplesPerBlock)
                 {
                     blocks.Add(_block.Seal(destination, lane));
@@ -158,25 +164,14 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         private readonly ArrayBufferWriter<byte> _uncompressed = new();
         private readonly ArrayBufferWriter<byte> _metadata = new(); // goes behind the samples
         private readonly HashSet<string> _told = [];
-        private long _number = 1;
         private byte[] _compressed = [];
         private long _minTimestampMs = long.MaxValue;
         private long _maxTimestampMs = long.MinValue;
 
         public int Count { get; private set; }
 
-        /// <summary>What is known of the input's families when the window is closed.</summary>
-        public IReadOnlyDictionary<string, MetricMetadata> Families { get; set; } =
-            new Dictionary<string, MetricMetadata>();
-
-        public void Add(
-            ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample, FamilyNotice? notice)
+        public void Add(ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample)
         {
-            if (notice is not null && notice.Block != _number)
-            {
-                notice.Block = _number;
-                Tell(notice.Told(Families));
-            }
             if (sample.Histogram is { } histogram)
             {
                 V1SeriesWriter.WriteHistogram(
@@ -193,7 +188,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         }
 
         /// <summary>Of outputs that relabeling gives one name, the first speaks for it.</summary>
-        private void Tell(MetricMetadata metadata)
+        public void Tell(MetricMetadata metadata)
         {
             if (_told.Add(metadata.Family))
             {
@@ -213,7 +208,6 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             _uncompressed.ResetWrittenCount();
             _metadata.ResetWrittenCount();
             _told.Clear();
-            _number++;
             Count = 0;
             (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);
             return block;

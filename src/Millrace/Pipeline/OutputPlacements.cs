@@ -72,20 +72,35 @@ internal sealed class OutputPlacements(AggregationRule rule, int output, bool is
 internal sealed class FamilyNotice(
     AggregationRule rule, OutputKind kind, string metric, string family, bool isHistogram)
 {
+    /// <summary>
+    /// How often a family's metadata is told in 1.0, by the time of windows: beside few groups it would be half of what
+    /// is sent. 2.0 has it with every series, from the store.
+    /// </summary>
+    private const long TellEveryMs = 300_000;
+
     private MetricMetadata? _input;
     private MetricMetadata? _told;
+    private long _seenMs = long.MinValue; // ends of windows
+    private long _toldMs;
 
-    /// <summary>The last block that tells it.</summary>
-    public long Block { get; set; }
+    public MetricMetadata Told => _told!;
 
-    public MetricMetadata Told(IReadOnlyDictionary<string, MetricMetadata> families)
+    /// <summary>Whether a window, of which this is a sample, is to tell it.</summary>
+    public bool IsNews(long endMs, IReadOnlyDictionary<string, MetricMetadata> families, MetadataStore store)
     {
-        var input = MetadataStore.Find(families, metric);
-        if (_told is null || !ReferenceEquals(input, _input))
+        if (endMs == _seenMs)
         {
-            _told = OutputMetadata.Describe(rule, kind, metric, family, isHistogram, input);
-            _input = input;
+            return false;
         }
-        return _told;
+        _seenMs = endMs;
+        var input = MetadataStore.Find(families, metric);
+        if (_told is not null && ReferenceEquals(input, _input) && Math.Abs(endMs - _toldMs) < TellEveryMs)
+        {
+            return false;
+        }
+        _told = OutputMetadata.Describe(rule, kind, metric, family, isHistogram, input);
+        (_input, _toldMs) = (input, endMs);
+        store.Make(_told);
+        return true;
     }
 }

@@ -43,6 +43,25 @@ public sealed class OutputMetadataPipelineTests
             ], ignoreOrder: true);
     }
 
+    [Fact]
+    public void In_1_0_a_family_is_told_every_five_minutes_and_when_it_changes()
+    {
+        var rig = new DeduplicationRig(Rules);
+        var told = new List<long>();
+        for (var endMs = 20_000; endMs <= 700_000; endMs += 10_000)
+        {
+            rig.GoTo(endMs - 5_000);
+            Push(rig, endMs - 6_000, endMs == 110_000 ? ["sent_total"] : []);
+            rig.Bodies.Clear();
+            rig.GoTo(endMs + 1_500);
+            told.AddRange(Metadata(rig.Bodies).Where(line => line.Contains("pod_total")).Select(_ => (long)endMs));
+        }
+        told.ShouldBe([20_000, 110_000, 410_000]);
+        // 2.0 asks for what a block does not tell.
+        rig.Pipeline.Engine.Generation.Metadata.Find("sent_total:10s_without_pod_total")!.Help
+            .ShouldBe("About sent_total (total over 10s without pod)");
+    }
+
     /// <summary>Of what was told before a base was written, nothing is left in the log.</summary>
     [Theory]
     [InlineData(true)]

@@ -163,6 +163,38 @@ public sealed class HistogramPathTests
         rig.Shard.SeriesCount.ShouldBe(0, "it is stale");
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void In_arrival_time_the_survivor_of_an_interval_arrives_at_its_end(bool restarts)
+    {
+        var rig = Started(Rule with
+        {
+            Time = RuleTime.Arrival,
+            DedupInterval = TimeSpan.FromSeconds(30),
+            Outputs = ["sum_samples"],
+        });
+        rig.Close(60_000);
+        (long, long)[] samples = [(61_000, 60_000), (62_000, 61_000), (63_000, 59_000), (91_000, 90_000)];
+        foreach (var (arrivalMs, timeMs) in samples)
+        {
+            rig.AddHistogram(arrivalMs, Series("a"), timeMs, Observed(timeMs));
+            if (restarts)
+            {
+                rig.Restart();
+            }
+        }
+        rig.Close(120_000);
+        rig.AddHistogram(121_000, Series("a"), 120_000, Observed(120_000));
+        rig.Close(240_000);
+        Shown(rig).ShouldBe(
+        [
+            "120000 sum_samples: 0/0.001 count 2151 sum 4302 zero 0 [1:2151] [] False Gauge",
+            "180000 sum_samples: 0/0.001 count 1120 sum 2240 zero 0 [1:1120] [] False Gauge",
+        ]);
+        rig.Shard.SeriesCount.ShouldBe(0, "it is stale");
+    }
+
     [Fact]
     public void In_arrival_time_a_first_histogram_counts_as_a_first_number_does()
     {
