@@ -20,7 +20,8 @@ internal sealed partial class ArrivalShard
     public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
     {
         Counters.Histograms++;
-        if (_histograms is null || _series[slot].Has(Marks.IsShared) || !HistogramCodec.TryRead(message, 0, out var sample))
+        if (_histograms is null || _series[slot].Has(Marks.IsShared)
+            || !HistogramCodec.TryRead(message, 0, out var sample))
         {
             Counters.UnusedHistograms++;
         }
