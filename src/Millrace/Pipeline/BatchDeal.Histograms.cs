@@ -33,7 +33,7 @@ internal sealed partial class BatchDeal
             }
             ref var entry = ref batch.Cache.Entry(extra.Series);
             var timeMs = extra.TimestampMs == IWriteSink.NoTimestamp ? arrivalMs : extra.TimestampMs;
-            ref readonly var window = ref batch.Generation.TimeWindows[entry.Route];
+            ref readonly var window = ref batch.TimeWindows[entry.Route];
             var before = _histograms.Count;
             if (entry.AggregateCount > 0
                 && !window.IsTooOld(timeMs, arrivalMs) && !window.IsTooFarAhead(timeMs, arrivalMs))

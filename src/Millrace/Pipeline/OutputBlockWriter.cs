@@ -29,14 +29,18 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     private static readonly LabelLimits AnyLabels = new(int.MaxValue, int.MaxValue, int.MaxValue);
 
     private const int MaxPlacements = 1 << 20;
+    private const int AnyRule = -1;
 
-    private sealed record Placement(int Lane, byte[]? Labels);
+    /// <summary>By several ways a series may come to one destination as several.</summary>
+    private sealed record Placement(int Lane, byte[]? Labels, Placement? Next = null);
 
     private readonly LaneBlock _block = new();
     private readonly List<Placement> _places = [];
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
-    private readonly Dictionary<(SeriesResolver, int, UInt128), Placement> _placements = [];
+    // Only what goes through routes behind others depends on the rule, too; -1: any.
+    private readonly Dictionary<(SeriesResolver, int Rule, int, UInt128), Placement> _placements = [];
+    private readonly List<Label> _labels = [];
 
     public BuiltGroup Build(
         Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
@@ -66,23 +70,27 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     {
         var config = destinations[destination].Config;
         var isPlaced = resolver.IsPlaced(rule);
+        var isChained = resolver.IsChained(rule);
         _places.Clear();
         foreach (var sample in samples)
         {
-            _places.Add(Place(resolver, destination, isPlaced, sample));
+            _places.Add(Place(resolver, isChained ? rule : AnyRule, destination, isPlaced, sample));
         }
         for (var lane = 0; lane < config.Lanes; lane++)
         {
             for (var i = 0; i < samples.Count; i++)
             {
-                if (_places[i].Lane != lane || _places[i].Labels is not { } labels)
+                for (var place = _places[i]; place is not null; place = place.Next)
                 {
-                    continue;
-                }
-                _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
-                if (_block.Count == config.MaxSamplesPerBlock)
-                {
-                    blocks.Add(_block.Seal(destination, lane));
+                    if (place.Lane != lane || place.Labels is not { } labels)
+                    {
+                        continue;
+                    }
+                    _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
+                    if (_block.Count == config.MaxSamplesPerBlock)
+                    {
+                        blocks.Add(_block.Seal(destination, lane));
+                    }
                 }
             }
             if (_block.Count > 0)
@@ -93,12 +101,14 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, in OutputSample sample)
+    private Placement Place(
+        SeriesResolver resolver, int rule, int destination, bool isPlaced, in OutputSample sample)
     {
-        var key = (resolver, isPlaced ? ~destination : destination, sample.Key);
+        var key = (resolver, rule, isPlaced ? ~destination : destination, sample.Key);
         if (!_placements.TryGetValue(key, out var placement))
         {
-            placement = Place(resolver, destination, isPlaced, sample.Labels);
+            placement = rule == AnyRule ? Place(resolver, destination, isPlaced, sample.Labels)
+                : PlaceChained(resolver, rule, destination, sample.Labels);
             if (_placements.Count >= MaxPlacements)
             {
                 _placements.Clear();
@@ -110,13 +120,10 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, byte[] block)
     {
-        var labels = new List<Label>();
-        // The labels come from our own encoder; a rule may well have removed the metric name.
-        if (!LabelBlock.TryParse(block, AnyLabels, labels, out var defect) && defect != LabelDefect.MissingMetricName)
+        if (SeriesOf(block, _labels) is not { } series)
         {
             return new Placement(0, null);
         }
-        var series = LabelSet.From(labels);
         if (isPlaced)
         {
             return new Placement(LaneKey.StableLaneOf(series, destinations[destination].Config.Lanes), block);
@@ -128,6 +135,41 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         // Mostly nothing is relabeled: then the labels need not be kept twice.
         return new Placement(lane, ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent));
     }
+
+    private Placement PlaceChained(SeriesResolver resolver, int rule, int destination, byte[] block)
+    {
+        Placement? places = null;
+        if (SeriesOf(block, _labels) is { } series)
+        {
+            foreach (var (to, placed) in resolver.ResolveOutput(rule, series).Places)
+            {
+                if (to == destination && resolver.TryPlace(destination, placed, out var lane, out var sent))
+                {
+                    var labels = ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent);
+                    places = IsAmong(places, labels) ? places : new Placement(lane, labels, places);
+                }
+            }
+        }
+        return places ?? new Placement(0, null);
+    }
+
+    private static bool IsAmong(Placement? places, byte[] labels)
+    {
+        for (var place = places; place is not null; place = place.Next)
+        {
+            if (place.Labels.AsSpan().SequenceEqual(labels))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>The series of an output's label block; <paramref name="scratch"/> is overwritten.</summary>
+    public static LabelSet? SeriesOf(ReadOnlySpan<byte> block, List<Label> scratch) =>
+        // The labels come from our own encoder; a rule may well have removed the metric name.
+        LabelBlock.TryParse(block, AnyLabels, scratch, out var defect) || defect == LabelDefect.MissingMetricName
+            ? LabelSet.From(scratch) : null;
 
     /// <summary>The block that is being filled; its buffers are used again for the next one.</summary>
     private sealed class LaneBlock
