@@ -5,13 +5,11 @@ using Microsoft.Extensions.Logging;
 namespace Millrace.Delivery;
 
 /// <summary>
-/// Drives a destination: makes the requests that are due, tells it the answers, and brings its files to disk every
-/// second. All decisions are the destination's.
+/// Drives a destination: makes the requests that are due and tells it the answers. All decisions are the
+/// destination's.
 /// </summary>
 internal sealed partial class DestinationPump : IDisposable
 {
-    private static readonly TimeSpan SyncInterval = TimeSpan.FromSeconds(1);
-
     /// <summary>
     /// After the stop answers are waited for so long; a request without one will be possibly repeated.
     /// </summary>
@@ -57,7 +55,6 @@ internal sealed partial class DestinationPump : IDisposable
     public async Task RunAsync(CancellationToken stop)
     {
         using var abandon = new CancellationTokenSource();
-        var syncing = SyncAsync(stop);
         var requests = new List<Task>();
         while (!stop.IsCancellationRequested)
         {
@@ -75,7 +72,6 @@ internal sealed partial class DestinationPump : IDisposable
         _destination.BeginStop();
         abandon.CancelAfter(StopGrace);
         await Task.WhenAll(requests);
-        await syncing;
     }
 
     public void Dispose()
@@ -122,25 +118,6 @@ internal sealed partial class DestinationPump : IDisposable
         finally
         {
             Wake();
-        }
-    }
-
-    private async Task SyncAsync(CancellationToken stop)
-    {
-        using var timer = new PeriodicTimer(SyncInterval, _time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(stop))
-            {
-                if (!_destination.Sync() && IsDue("sync", out _))
-                {
-                    Log.SyncFailed(_logger, _destination.Name, _destination.DiskFailure ?? "the cursors");
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // Stopping; the last sync is part of the destination's stop.
         }
     }
 
@@ -220,9 +197,5 @@ internal sealed partial class DestinationPump : IDisposable
 
         [LoggerMessage(3, LogLevel.Information, "Destination '{Destination}' is spoken to as {Protocol} from now on.")]
         public static partial void ProtocolChanged(ILogger logger, string destination, WireProtocol protocol);
-
-        [LoggerMessage(4, LogLevel.Error,
-            "The files of destination '{Destination}' could not be synced ({Why}). Deliveries go on; check the disk.")]
-        public static partial void SyncFailed(ILogger logger, string destination, string why);
     }
 }

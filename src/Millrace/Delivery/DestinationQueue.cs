@@ -277,10 +277,14 @@ internal sealed class DestinationQueue : IDisposable
     {
         var block = _underWay[lane]!;
         var positions = Of(block.Block.Feed, lane);
-        // If the end of the block before could not be saved, the mark would say that both are one.
-        if (!TrySaveDone(lane, block.Block.Feed, positions))
+        // If the end of the lane's block before could not be saved, a crash would repeat that one, too; and of the same
+        // feed the mark would say that both are one.
+        for (var feed = 0; feed < Feeds; feed++)
         {
-            return false;
+            if (!TrySaveDone(lane, (Feed)feed, Of((Feed)feed, lane)))
+            {
+                return false;
+            }
         }
         positions.Mark(block);
         return _cursors.SaveMark(lane, block.Block.Feed, positions);

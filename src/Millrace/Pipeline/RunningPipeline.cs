@@ -354,7 +354,13 @@ internal sealed class RunningPipeline
     {
         foreach (var destination in Destinations)
         {
-            destination.Sync();
+            if (!destination.Sync())
+            {
+                // It would take nothing more to disk. The input log has it all, and a start opens the files anew.
+                _environment.Failed(
+                    $"the files of destination '{destination.Name}' could not be synced: "
+                    + (destination.DiskFailure ?? "its positions or dead letters"));
+            }
         }
         if (_checkpoint is { } checkpoint)
         {

@@ -99,6 +99,18 @@ public sealed class RestartTests
     }
 
     [Fact]
+    public void Ends_when_the_files_of_a_destination_cannot_be_synced()
+    {
+        var pipeline = Start(_disk);
+        Push(pipeline, 1);
+        pipeline.InputLog!.Sync().ShouldBeTrue();
+        pipeline.OutputLog.Sync().ShouldBeTrue();
+        _disk.FailNextSyncs(1);
+        Tick(pipeline, 2_000);
+        _failures.ShouldHaveSingleItem().ShouldContain("'storage' could not be synced");
+    }
+
+    [Fact]
     public void Times_in_the_log_only_rise_although_the_wall_clock_was_set_back()
     {
         var before = Start(_disk);
