@@ -162,7 +162,8 @@ public sealed class ChainScenarioTests
     {
         for (var left = 150; left > 0; left--)
         {
-            if (NotZero(both, SideBySide.Vmagent).Count >= atFirst && NotZero(both, SideBySide.Millrace).Count >= atFirst
+            if (NotZero(both, SideBySide.Vmagent).Count >= atFirst
+                && NotZero(both, SideBySide.Millrace).Count >= atFirst
                 && NotZero(both, SideBySide.Vmagent + SecondUrl).Count >= atSecond
                 && NotZero(both, SideBySide.Millrace + SecondUrl).Count >= atSecond)
             {

@@ -1,3 +1,6 @@
+using FsCheck;
+using FsCheck.Fluent;
+
 namespace Millrace.Tests.Pipeline;
 
 /// <summary>
@@ -85,6 +88,58 @@ public sealed class ChainReloadTests
         RunTo(65);
         // The removed rule's last window ends at 30, the old rule behind ends at 40.
         Points("behind").ShouldBe("40: m:10s_sum_samples 10");
+    }
+
+    [Fact]
+    public void Whatever_is_reloaded_a_kill_at_any_moment_changes_nothing() =>
+        Prop.ForAll(Gen.Choose(0, int.MaxValue).ToArbitrary(), seed =>
+        {
+            var undisturbed = Play(seed, kills: false);
+            var disturbed = Play(seed, kills: true);
+            disturbed.Points("storage").ShouldBe(undisturbed.Points("storage"));
+            undisturbed.Points("storage").ShouldNotBeEmpty();
+            foreach (var rig in new[] { undisturbed, disturbed })
+            {
+                rig.Pipeline.Engine.Shards.Sum(shard => shard.Counters.LateSamples.Sum()).ShouldBe(0);
+                rig.Pipeline.Engine.Generation.Retiring.ShouldBeEmpty();
+            }
+            return true;
+        }).Check(FsCheck.Config.QuickThrowOnFailure.WithMaxTest(25));
+
+    private static ChainRig Play(int seed, bool kills)
+    {
+        var (random, chance) = (new Random(seed), new Random(seed + 1));
+        var bases = random.Next(2, 40);
+        var rig = new ChainRig(Variant(random), config => config with
+        {
+            Log = config.Log with { BaseInterval = TimeSpan.FromSeconds(bases) },
+        }).Start();
+        for (var second = 2; second <= 130; second++)
+        {
+            if (kills && chance.Next(8) == 0)
+            {
+                rig.Disk.HaltAfterWrites(chance.Next(10));
+            }
+            if (second < 80 && random.Next(12) == 0)
+            {
+                rig.Reload(Variant(random));
+            }
+            rig.Push($"{second} m{{pod=a}} {second}", $"{second} m{{pod=b}} {second * 0.1}");
+            rig.RunTo(second, stepMs: 1_000);
+        }
+        return rig;
+    }
+
+    private static string Variant(Random random)
+    {
+        var sum = Sum.Replace("2s, ", $"{random.Next(1, 4)}s, ", StringComparison.Ordinal)
+            .Replace("[sum_samples]", random.Next(2) == 0 ? "[sum_samples]" : "[sum_samples, max]", StringComparison.Ordinal)
+            .Replace("10s", random.Next(3) == 0 ? "5s" : "10s", StringComparison.Ordinal);
+        var behind = Behind.Replace("20s", random.Next(3) == 0 ? "10s" : "20s", StringComparison.Ordinal)
+            .Replace("[sum_samples]", random.Next(2) == 0 ? "[sum_samples]" : "[last]", StringComparison.Ordinal);
+        var yaml = Yaml(random.Next(5) == 0 ? "" : sum, behind).Replace(
+            "to: []", random.Next(2) == 0 ? "to: []" : "to: [storage]", StringComparison.Ordinal);
+        return random.Next(5) == 0 ? yaml.Replace("inputs: [a], ", "match: none, ", StringComparison.Ordinal) : yaml;
     }
 
     private static Millrace.Aggregation.AggregationRule Single(ChainRig rig, string name) =>

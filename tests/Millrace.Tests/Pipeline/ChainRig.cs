@@ -37,6 +37,9 @@ internal sealed class ChainRig
 
     public RunningPipeline Pipeline => _pipeline!;
 
+    /// <summary>Threads beside the caller's; after each tick it waits until they have nothing left to do.</summary>
+    public int Workers { get; init; }
+
     public MillraceConfig Config { get; private set; }
 
     public long OriginMs => _originMs;
@@ -61,6 +64,7 @@ internal sealed class ChainRig
             Disk = Disk,
             Time = _time,
             Random = new Random(++_starts),
+            Workers = Workers,
             Failed = static problem => throw new InvalidOperationException(problem),
         });
         _pipeline.StartAsync(CancellationToken.None).IsCompletedSuccessfully.ShouldBeTrue();
@@ -88,7 +92,7 @@ internal sealed class ChainRig
     public void Reload(string yaml)
     {
         Config = Load(yaml);
-        Pipeline.TryReload(Config).ShouldBeTrue();
+        Guarded(() => Pipeline.TryReload(Config).ShouldBeTrue());
     }
 
     /// <summary>Sends samples, each "seconds name{label=value,…} value", in one request.</summary>
@@ -110,6 +114,7 @@ internal sealed class ChainRig
             Guarded(() =>
             {
                 Pipeline.Tick();
+                Settle();
                 Deliver();
             });
             PushWaiting();
@@ -154,6 +159,17 @@ internal sealed class ChainRig
         {
             Kill(HaltKind);
             Start();
+        }
+    }
+
+    private void Settle()
+    {
+        // Blocks of a tick are sealed by the flush behind it; what emitters append comes to workers again.
+        for (var round = 0; Workers > 0 && round < 2; round++)
+        {
+            Pipeline.Ingest.FlushAsync(Pipeline.Ingest.NowMs, everything: false).Wait(TimeSpan.FromSeconds(30))
+                .ShouldBeTrue();
+            SpinWait.SpinUntil(() => Pipeline.Engine.Emitter.QueueLength == 0, TimeSpan.FromSeconds(30)).ShouldBeTrue();
         }
     }
 

@@ -1,4 +1,7 @@
 using Millrace.Configuration;
+using Millrace.Log;
+using Millrace.Model;
+using Millrace.Pipeline;
 using Millrace.TestKit;
 
 namespace Millrace.Tests.Pipeline;
@@ -141,6 +144,119 @@ public sealed class ChainTests
         Values(rig).ShouldBe(["40: 60", "60: 60"]);
     }
 
+    [Fact]
+    public void Threads_change_nothing()
+    {
+        var alone = new ChainRig(Yaml(Sum, Name(Max), "keep_input: true,")).Start();
+        Feed(alone, 60);
+        var threaded = new ChainRig(Yaml(Sum, Name(Max), "keep_input: true,")) { Workers = 3 }.Start();
+        Feed(threaded, 60);
+        threaded.Points("storage").ShouldBe(alone.Points("storage"));
+        threaded.Points("storage").Count().ShouldBe(4 * 4);
+        threaded.Stop();
+    }
+
+    [Fact]
+    public void Needs_no_log_on_disk()
+    {
+        var rig = new ChainRig(Yaml(Sum, Name(Max), ""), config => config with
+        {
+            Log = config.Log with { Durability = Durability.Memory },
+        }).Start();
+        Feed(rig, 40);
+        Values(rig).ShouldBe(["20: 40", "30: 60"]);
+    }
+
+    [Fact]
+    public void More_outputs_than_a_record_holds_come_in_several()
+    {
+        const int Series = 45_000;
+        var rig = new ChainRig(Yaml(Sum, Name(Max).Replace("[max]", "[count_series]", StringComparison.Ordinal), ""))
+            .Start();
+        rig.RunTo(11);
+        var pad = new string('x', 60);
+        rig.Push(Enumerable.Range(0, Series).Select(i => ChainRig.Read($"12 m{{job=j,pod=p{i}{pad}}} 1")));
+        rig.RunTo(24);
+        Values(rig).ShouldBe([$"20: {Series}"]);
+        DerivedRecords(rig).Count.ShouldBe(2);
+    }
+
+    [Fact]
+    public void A_damaged_record_is_refused_or_read_and_never_a_crash()
+    {
+        var rig = new ChainRig(Yaml(Sum, Name(Max), "")).Start();
+        Feed(rig, 25);
+        var payload = DerivedRecords(rig).Single();
+        var (decoder, batch) = (new DerivedDecoder(), new DecodedBatch());
+        var generation = rig.Pipeline.Engine.Generation;
+        decoder.TryDecode(payload, generation, batch, out var part).ShouldBeTrue();
+        (batch.Count, part.Part).ShouldBe((3, 0));
+        for (var length = 0; length < payload.Length; length++)
+        {
+            decoder.TryDecode(payload.AsMemory(0, length), generation, batch, out _).ShouldBeFalse();
+        }
+        var random = new Random(1);
+        for (var i = 0; i < 5_000; i++)
+        {
+            var damaged = payload.ToArray();
+            damaged[random.Next(damaged.Length)] ^= (byte)(1 << random.Next(8));
+            decoder.TryDecode(damaged, generation, batch, out _);
+        }
+    }
+
+    [Fact]
+    public void A_point_is_explained_by_the_outputs_that_it_was_made_of()
+    {
+        var rig = new ChainRig(Yaml(Sum, Name(Max), "")).Start();
+        Feed(rig, 25);
+        var inquiry = new WindowInquiry(rig.Pipeline.InputLog!, rig.Config, LabelSet.Of(
+            ("__name__", "m:10s_by_job_pod_sum_samples:10s_by_job_max"), ("job", "j")));
+        inquiry.Run(rig.OriginMs + 20_000, CancellationToken.None);
+        inquiry.Rule!.Name.ShouldBe("max");
+        inquiry.CutLsn.ShouldBeGreaterThan(0);
+        inquiry.Contributions.Select(one => $"{one.Series} {one.Samples.Values.Single()}").ShouldBe([
+            "m:10s_by_job_pod_sum_samples{job=\"j\",pod=\"a\"} 20",
+            "m:10s_by_job_pod_sum_samples{job=\"j\",pod=\"b\"} 40",
+            "m:10s_by_job_pod_sum_samples{job=\"j\",pod=\"c\"} 10",
+        ]);
+    }
+
+    [Fact]
+    public void Outputs_have_no_replicas()
+    {
+        var rig = new ChainRig(Yaml(Sum, Name(Max), "").Replace(
+            "catch_up: 0s,", "catch_up: 0s, ha: {replica_label: r, failover_timeout: 30s},", StringComparison.Ordinal))
+            .Start();
+        for (var second = 2; second <= 45; second++)
+        {
+            rig.Push($"{second} m{{job=j,pod=a,r=x}} 1", $"{second} m{{job=j,pod=a,r=y}} 1");
+            rig.RunTo(second + 1);
+        }
+        Values(rig).ShouldBe(["20: 10", "30: 10", "40: 10"]);
+    }
+
+    [Fact]
+    public void By_two_ways_to_one_route_a_series_comes_once()
+    {
+        var behind = Name(Max).Replace("[max]", "[sum_samples]", StringComparison.Ordinal);
+        var yaml = $$"""
+            aggregation: {catch_up: 0s, rules: [{{Sum}}, {{behind}}]}
+            route_mode: all
+            routes:
+            - {name: a, aggregate: [sum], keep_input: true, to: []}
+            - {name: b, inputs: [a], aggregate: false, to: []}
+            - {name: c, inputs: [a, b], aggregate: [max], to: [storage]}
+            {{Storage}}
+            """;
+        var rig = new ChainRig(yaml).Start();
+        rig.RunTo(11);
+        rig.Push("12 m{job=j,pod=a} 5");
+        rig.RunTo(30);
+        rig.Points("storage").ShouldBe([
+            "12 m{job=\"j\",pod=\"a\"} 5", "20 m:10s_by_job_pod_sum_samples:10s_by_job_sum_samples{job=\"j\"} 5",
+        ]);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -237,6 +353,20 @@ public sealed class ChainTests
     };
 
     private static string Word(bool flag) => flag ? "true" : "false";
+
+    private static List<byte[]> DerivedRecords(ChainRig rig)
+    {
+        var payloads = new List<byte[]>();
+        using var reader = rig.Pipeline.InputLog!.OpenReader(rig.Pipeline.InputLog.FirstLsn);
+        while (reader.NextLsn < rig.Pipeline.InputLog.NextLsn && reader.TryRead(out var record))
+        {
+            if (record.Header.Type == RecordType.Derived)
+            {
+                payloads.Add(record.Payload.ToArray());
+            }
+        }
+        return payloads;
+    }
 
     private static long Late(ChainRig rig) =>
         rig.Pipeline.Engine.Shards.Sum(shard => shard.Counters.LateSamples.Sum());
