@@ -279,7 +279,7 @@ public sealed class ChainTests
         static ChainRig Play(ChainRig rig, int writes)
         {
             rig.Start();
-                rig.RunTo(11);
+            rig.RunTo(11);
             if (writes < int.MaxValue)
             {
                 rig.Disk.HaltAfterWrites(writes);

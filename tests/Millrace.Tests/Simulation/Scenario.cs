@@ -212,6 +212,9 @@ internal sealed class Scenario
         /// <summary>In place of the metrics.</summary>
         public string? Match { get; init; }
 
+        private string MatchOfMetrics =>
+            $"{{__name__=~\"{string.Join('|', Metrics.Order(StringComparer.Ordinal))}\"}}";
+
         /// <summary>0: not written.</summary>
         public int StalenessMs { get; init; }
 
@@ -224,7 +227,7 @@ internal sealed class Scenario
                 var lines = new List<string>
                 {
                     $"- name: rule{Number}",
-                    $"match: '{Match ?? $"{{__name__=~\"{string.Join('|', Metrics.Order(StringComparer.Ordinal))}\"}}"}'",
+                    $"match: '{Match ?? MatchOfMetrics}'",
                     $"interval: {IntervalMs}ms",
                     Grouping,
                     $"outputs: [{Outputs}]",
