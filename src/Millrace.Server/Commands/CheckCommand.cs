@@ -6,6 +6,7 @@ using Millrace.Aggregation;
 using Millrace.Aggregation.Outputs;
 using Millrace.Configuration;
 using Millrace.Model;
+using Millrace.Routing;
 
 namespace Millrace.Server.Commands;
 
@@ -95,9 +96,15 @@ internal static class CheckCommand
         var rules = config.Aggregation.Rules;
         output.WriteLine($"{file}: ok: {Count(rules.Count, "rule")}, {Count(config.Routes.Count, "route")}, "
             + Count(config.Destinations.Count, "destination"));
+        var chain = new RouteChain(config.Routes, [.. rules.Select(static rule => rule.Name)]);
         for (var i = 0; i < rules.Count; i++)
         {
             WriteRule(i, rules[i], output);
+            if (chain.Upstream(i).Count > 0)
+            {
+                output.WriteLine("  behind:   " + string.Join(", ", chain.Upstream(i).Select(other =>
+                    rules[other].Name.Length > 0 ? rules[other].Name : $"rule #{other}")) + Waiting(rules[i]));
+            }
         }
         if (config.Aggregation.DedupInterval is { Ticks: > 0 } dedup)
         {
@@ -135,6 +142,9 @@ internal static class CheckCommand
             output.WriteLine($"  dedup:    one sample per series and {ConfigQuantity.FormatDuration(dedup)}");
         }
     }
+
+    private static string Waiting(AggregationRuleConfig rule) =>
+        rule.Time == RuleTime.Arrival ? "" : ", for whose points its windows wait";
 
     private static string Time(AggregationRuleConfig rule) => rule switch
     {

@@ -12,42 +12,70 @@ namespace Millrace.Server.Commands;
 
 /// <summary>
 /// Walks one series through the configuration in the order of the data path: global relabeling, routes, their
-/// relabeling, the rules a route feeds, what is forwarded, and the relabeling of each destination.
+/// relabeling, the rules a route feeds, what is forwarded, the routes behind it that take that and what the rules
+/// write, and the relabeling of each destination.
 /// </summary>
 internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
 {
     /// <summary>Stands for the values of a label that only the samples tell.</summary>
     private static readonly string[] AnyValue = ["…"];
 
+    private readonly RouteChain _chain =
+        new(config.Routes, [.. config.Aggregation.Rules.Select(static rule => rule.Name)]);
+
+    private string _nesting = "";
+
     public void Explain(LabelSet series)
     {
-        output.WriteLine($"series {series}");
+        Write($"series {series}");
         if (Relabel("", "relabel_configs", config.RelabelConfigs, RelabelDialect.Prometheus, series) is not { } labels)
         {
             return;
         }
-        var isTaken = false;
-        for (var i = 0; i < config.Routes.Count; i++)
+        if (!ExplainRoutes(_chain.Heads, labels, "raw samples"))
         {
-            var route = config.Routes[i];
-            if (!Parsed(route.Match).Matches(labels))
+            Write("dropped: no route takes it");
+        }
+    }
+
+    /// <summary>Whether some route takes the series.</summary>
+    private bool ExplainRoutes(int[] routes, LabelSet series, string what)
+    {
+        var isTaken = false;
+        for (var i = 0; i < routes.Length; i++)
+        {
+            var route = config.Routes[routes[i]];
+            if (!Parsed(route.Match).Matches(series))
             {
-                output.WriteLine($"route \"{route.Name}\": {route.Match} does not match");
+                Write($"route \"{route.Name}\": {route.Match} does not match");
                 continue;
             }
             isTaken = true;
-            output.WriteLine($"route \"{route.Name}\": {route.Match} matches");
-            ExplainRoute(route, labels);
-            if (!config.AllMatchingRoutes && i + 1 < config.Routes.Count)
+            Write($"route \"{route.Name}\": {route.Match} matches");
+            ExplainRoute(routes[i], series, what);
+            if (!config.AllMatchingRoutes && i + 1 < routes.Length)
             {
-                output.WriteLine("later routes are not tried (route_mode: first)");
+                Write("later routes are not tried (route_mode: first)");
                 break;
             }
         }
-        if (!isTaken)
+        return isTaken;
+    }
+
+    /// <summary>What a route gives is input to the routes behind it.</summary>
+    private void ExplainFollowers(int route, LabelSet series, string indent, string what)
+    {
+        if (_chain.Followers(route).Length == 0)
         {
-            output.WriteLine("dropped: no route takes it");
+            return;
         }
+        var before = _nesting;
+        _nesting += indent;
+        if (!ExplainRoutes(_chain.Followers(route), series, what))
+        {
+            Write($"no route behind \"{config.Routes[route].Name}\" takes it");
+        }
+        _nesting = before;
     }
 
     /// <summary>A selector of a loaded configuration, which the loader has parsed before.</summary>
@@ -56,8 +84,9 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         ? parsed
         : throw new InvalidOperationException($"The loader let the selector \"{selector}\" pass: {error}");
 
-    private void ExplainRoute(RouteConfig route, LabelSet series)
+    private void ExplainRoute(int number, LabelSet series, string what)
     {
+        var route = config.Routes[number];
         if (Relabel("  ", "relabel_configs", route.RelabelConfigs, RelabelDialect.Prometheus, series) is not { } labels)
         {
             return;
@@ -70,7 +99,7 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             if (route.Aggregate && (route.AggregateRules is not { } names || names.Contains(rule.Name)))
             {
                 feedsRules = true;
-                isMatched |= ExplainRule(i, rule, labels, destinations);
+                isMatched |= ExplainRule(number, i, rule, labels, destinations);
             }
         }
         // As in vmagent, keep_input and drop_input mean something only beside rules.
@@ -79,15 +108,16 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             : isMatched
             ? $"a rule matches and keep_input is {Word(route.KeepInput)}"
             : $"no rule matches and drop_input is {Word(route.DropInput)}";
-        output.WriteLine($"  raw samples: {(isForwarded ? "forwarded" : "dropped")}, because {reason}");
+        Write($"  {what}: {(isForwarded ? "forwarded" : "dropped")}, because {reason}");
         if (isForwarded)
         {
-            ExplainForwarding(labels, destinations);
+            ExplainForwarding(number, labels, destinations);
+            ExplainFollowers(number, labels, "    ", what);
         }
     }
 
     /// <summary>Deduplication of a destination with an interval of its own comes behind its relabeling.</summary>
-    private void ExplainForwarding(LabelSet series, List<DestinationConfig> destinations)
+    private void ExplainForwarding(int route, LabelSet series, List<DestinationConfig> destinations)
     {
         var section = config.Aggregation;
         if (section.DedupInterval > TimeSpan.Zero)
@@ -96,11 +126,11 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         }
         if (destinations.Count == 0)
         {
-            Deliver("    ", series, destinations);
+            Deliver("    ", route, series, destinations);
         }
         foreach (var destination in destinations)
         {
-            var relabeled = Deliver("    ", series, [destination]);
+            var relabeled = Deliver("    ", route, series, [destination]);
             if (relabeled is not null && destination.DedupInterval > TimeSpan.Zero)
             {
                 ExplainDedup("      ", $"destination \"{destination.Name}\"", destination.DedupInterval,
@@ -113,7 +143,7 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         string indent, string where, TimeSpan interval, IReadOnlyList<string> dropped, LabelSet series)
     {
         var kept = WithoutLabels(series, dropped);
-        output.WriteLine($"{indent}{where} dedup_interval {ConfigQuantity.FormatDuration(interval)}: one sample for "
+        Write($"{indent}{where} dedup_interval {ConfigQuantity.FormatDuration(interval)}: one sample for "
             + $"each of {kept}");
         return kept;
     }
@@ -126,21 +156,21 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
     /// <summary>
     /// Whether the rule's selector matches; what its relabeling drops counts as matched, as in vmagent.
     /// </summary>
-    private bool ExplainRule(int index, AggregationRuleConfig rule, LabelSet series,
-        List<DestinationConfig> destinations)
+    private bool ExplainRule(
+        int route, int index, AggregationRuleConfig rule, LabelSet series, List<DestinationConfig> destinations)
     {
         var name = rule.Name.Length == 0 ? $"rule #{index}" : $"rule #{index} \"{rule.Name}\"";
         var matching = rule.Match?.FirstOrDefault(text => Parsed(text).Matches(series));
         if (rule.Match is not null && matching is null)
         {
-            output.WriteLine($"  {name}: {string.Join(" or ", rule.Match)} does not match");
+            Write($"  {name}: {string.Join(" or ", rule.Match)} does not match");
             return false;
         }
-        output.WriteLine($"  {name}: {matching ?? "everything"} matches");
+        Write($"  {name}: {matching ?? "everything"} matches");
         var input = WithoutLabels(series, rule.DropInputLabels);
         if (!input.Equals(series))
         {
-            output.WriteLine($"    drop_input_labels: {input}");
+            Write($"    drop_input_labels: {input}");
         }
         if (Relabel("    ", "input_relabel_configs", rule.InputRelabelConfigs, RelabelDialect.VmAgent, input)
             is not { } relabeled)
@@ -149,11 +179,11 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         }
         if (rule.DedupInterval is { } dedup)
         {
-            output.WriteLine($"    dedup_interval {ConfigQuantity.FormatDuration(dedup)}: one sample for each of "
+            Write($"    dedup_interval {ConfigQuantity.FormatDuration(dedup)}: one sample for each of "
                 + $"{relabeled}");
         }
         var group = OutputNaming.Group(rule, relabeled);
-        output.WriteLine($"    group {group}");
+        Write($"    group {group}");
         foreach (var text in rule.Outputs)
         {
             var kind = OutputKind.Find(text)!;
@@ -161,11 +191,12 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             foreach (var value in values)
             {
                 var result = OutputNaming.Output(rule, group, kind, value);
-                output.WriteLine($"    feeds {result}");
+                Write($"    feeds {result}");
                 if (Relabel("      ", "output_relabel_configs", rule.OutputRelabelConfigs, RelabelDialect.VmAgent,
                     result) is { } written)
                 {
-                    Deliver("      ", written, destinations);
+                    Deliver("      ", route, written, destinations);
+                    ExplainFollowers(route, written, "      ", "output");
                 }
             }
         }
@@ -173,12 +204,12 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
     }
 
     /// <returns>As the last destination gets it; null when that drops it.</returns>
-    private LabelSet? Deliver(string indent, LabelSet series, List<DestinationConfig> destinations)
+    private LabelSet? Deliver(string indent, int route, LabelSet series, List<DestinationConfig> destinations)
     {
         LabelSet? last = null;
-        if (destinations.Count == 0)
+        if (destinations.Count == 0 && _chain.Followers(route).Length == 0)
         {
-            output.WriteLine($"{indent}dropped: the route names no destination");
+            Write($"{indent}dropped: the route names no destination");
         }
         foreach (var destination in destinations)
         {
@@ -186,7 +217,7 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
                 destination.RelabelConfigs, RelabelDialect.Prometheus, series);
             if (last is not null)
             {
-                output.WriteLine($"{indent}to destination \"{destination.Name}\" as {last}");
+                Write($"{indent}to destination \"{destination.Name}\" as {last}");
             }
         }
         return last;
@@ -203,11 +234,11 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         var trace = RelabelTrace.Run(Relabeler.Compile(rules, [], dialect), series);
         foreach (var step in trace.Steps)
         {
-            output.WriteLine($"{indent}{where} {step}");
+            Write($"{indent}{where} {step}");
         }
         if (trace.IsDropped)
         {
-            output.WriteLine($"{indent}dropped by {where}");
+            Write($"{indent}dropped by {where}");
         }
         if (trace.Output is not { } relabeled || dialect == RelabelDialect.VmAgent)
         {
@@ -217,6 +248,8 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         labels.RemoveInternalLabels();
         return labels.ToLabelSet();
     }
+
+    private void Write(string line) => output.WriteLine(_nesting + line);
 
     private static string Word(bool value) => value ? "true" : "false";
 }

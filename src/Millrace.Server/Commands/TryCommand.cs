@@ -89,9 +89,13 @@ internal static class TryCommand
         return CommandLineRoot.Load(configFile, error) is not { } config ? null : config with
         {
             Aggregation = config.Aggregation with { Rules = rules.Aggregation.Rules },
-            // Routes may name rules that are not here: those that feed any feed these.
+            // Routes may name rules that are not here: those that feed any feed these, but not with what these write.
             Routes = [.. System.Linq.Enumerable.Select(
-                config.Routes, static route => route with { AggregateRules = route.AggregateRules is [] ? [] : null })],
+                config.Routes, static route => route with
+                {
+                    AggregateRules = route.AggregateRules is [] ? [] : null,
+                    Aggregate = route.Aggregate && route.Inputs.Count == 0,
+                })],
         };
     }
 

@@ -7,8 +7,8 @@ using Millrace.Model;
 namespace Millrace.Server.Commands;
 
 /// <summary>
-/// vmagent's flags and rule files as our configuration. Rules of the global level go to every destination; rules of a
-/// URL get a route of their own to its destination.
+/// vmagent's flags and rule files as our configuration. Rules of the global level go to every destination. With rules
+/// of URLs, each URL gets a route to its destination, behind the route of the global rules if there are any.
 /// </summary>
 internal sealed class VmAgentConverter(Func<string, string?> readFile)
 {
@@ -52,15 +52,16 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
 
         var destinations = new YamlLines();
         var routes = new YamlLines();
-        if (isPerUrl && globalNames.Count > 0)
+        var isChained = isPerUrl && globalNames.Count > 0;
+        if (isChained)
         {
-            _notes.Add("vmagent aggregates the outputs of global rules again by the rules of each URL, and takes from "
-                + "the URLs what global rules matched; here both levels see the input");
-            WriteRoute(routes, "global", globalNames, false, true, null, []);
+            // Everything goes through the routes of the URLs.
+            WriteRoute(routes, "global", globalNames, _flags.Flag(Global + "keepInput"),
+                _flags.Flag(Global + "dropInput"), "", []);
         }
         for (var i = 0; i < Math.Max(1, urls.Count); i++)
         {
-            WriteUrl(i, urls, isPerUrl, destinations, routes);
+            WriteUrl(i, urls, isPerUrl, isChained ? "global" : null, destinations, routes);
         }
         if (!isPerUrl)
         {
@@ -172,7 +173,7 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
     }
 
-    private void WriteUrl(int index, IReadOnlyList<string> urls, bool isPerUrl, YamlLines destinations,
+    private void WriteUrl(int index, IReadOnlyList<string> urls, bool isPerUrl, string? input, YamlLines destinations,
         YamlLines routes)
     {
         var name = urls.Count > 1 ? string.Create(CultureInfo.InvariantCulture, $"storage-{index + 1}") : "storage";
@@ -189,7 +190,7 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
             var names = file is null ? [] : AddRules([file], level, name);
             hasRules = names.Count > 0;
             WriteRoute(routes, name, names, _flags.FlagAt(PerUrl + "keepInput", index),
-                _flags.FlagAt(PerUrl + "dropInput", index), name, hasRules ? relabeling : []);
+                _flags.FlagAt(PerUrl + "dropInput", index), name, hasRules ? relabeling : [], input);
         }
         WriteDestination(destinations, name, index < urls.Count ? urls[index] : null, index,
             hasRules ? [] : relabeling);
@@ -216,9 +217,13 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
     }
 
     private static void WriteRoute(YamlLines lines, string name, List<string>? rules, bool keepsInput, bool dropsInput,
-        string? destination, IReadOnlyList<ConfigNode> relabeling)
+        string? destination, IReadOnlyList<ConfigNode> relabeling, string? input = null)
     {
         lines.Add(0, $"- name: {name}");
+        if (input is not null)
+        {
+            lines.Add(2, $"inputs: [{input}]");
+        }
         lines.AddList(2, "relabel_configs", relabeling);
         if (rules is { Count: 0 })
         {

@@ -35,9 +35,10 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
 
     /// <summary>
     /// The window up to which to close now. While <paramref name="isCatchingUp"/> senders deliver what they kept, and
-    /// only the bound on open windows closes any.
+    /// only the bound on open windows closes any. Windows behind <paramref name="readyThrough"/> wait for other rules,
+    /// up to the same bound.
     /// </summary>
-    public long CloseThrough(long nowMs, bool isCatchingUp)
+    public long CloseThrough(long nowMs, bool isCatchingUp, long readyThrough = long.MaxValue)
     {
         var current = rule.WindowOf(nowMs, clock.OffsetMs);
         var bound = current - config.MaxOpenWindows;
@@ -46,7 +47,8 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
             return bound;
         }
         // The largest window whose end + lateness is not after now.
-        return Math.Max(bound, rule.WindowOf(nowMs - LatenessMs + 1, clock.OffsetMs) - 1);
+        return Math.Max(
+            bound, Math.Min(readyThrough, rule.WindowOf(nowMs - LatenessMs + 1, clock.OffsetMs) - 1));
     }
 
     /// <summary>

@@ -140,6 +140,7 @@ internal static class CanonicalConfig
     {
         writer.BeginMapping();
         writer.Text("name", route.Name);
+        writer.Texts("inputs", route.Inputs);
         writer.Text("match", route.Match);
         WriteRelabeling(writer, "relabel_configs", route.RelabelConfigs);
         if (route.AggregateRules is { } rules)

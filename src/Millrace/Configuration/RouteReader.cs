@@ -32,6 +32,7 @@ internal sealed class RouteReader
     {
         var elements = root.Sequence("routes");
         var routes = new List<RouteConfig>(elements.Count);
+        var readers = new List<ConfigReader>(elements.Count);
         var seen = new HashSet<string>(StringComparer.Ordinal);
         for (var i = 0; i < elements.Count; i++)
         {
@@ -41,9 +42,85 @@ internal sealed class RouteReader
             {
                 reader.Report("name", $"two routes are called \"{route.Name}\": give each its own name");
             }
+            CheckInputs(reader, route, routes);
             routes.Add(route);
+            readers.Add(reader);
         }
+        CheckChain(readers, routes);
         return routes.Count == 0 ? [new RouteConfig()] : routes;
+    }
+
+    /// <summary>In one pass from top to bottom: so nothing can run in a circle of routes.</summary>
+    private static void CheckInputs(ConfigReader reader, RouteConfig route, List<RouteConfig> above)
+    {
+        var names = above.ConvertAll(static one => one.Name);
+        ReadNames(reader, "inputs", names, "route above this one that is called");
+        if (route.Inputs.Count > 0 && route.TimeWindow is not null)
+        {
+            reader.Report("time_window", "what the inputs give was let in by their own time window: set it in the "
+                + "route that takes what is received");
+        }
+    }
+
+    /// <summary>A rule that stands in several routes may still come to take what it writes itself.</summary>
+    private void CheckChain(List<ConfigReader> readers, List<RouteConfig> routes)
+    {
+        var chain = new RouteChain(routes, NamesOf(_rules));
+        if (chain.IsEmpty)
+        {
+            return;
+        }
+        var last = routes.FindLastIndex(static route => route.Inputs.Count > 0);
+        if (chain.Circle() is { } circle)
+        {
+            var at = routes.FindIndex(route => route.Inputs.Count > 0 && FeedsOneOf(routes, chain, route, circle));
+            at = at < 0 ? last : at;
+            readers[at].Report("inputs", $"rules would take what they write themselves: {Describe(circle)}; list under "
+                + "aggregate which rules each route feeds");
+            return;
+        }
+        if (chain.Depth() > RouteChain.MaxDepth)
+        {
+            readers[last].Report("inputs", $"{chain.Depth()} routes or rules stand behind each other, the most is "
+                + $"{RouteChain.MaxDepth}: shorten the chain");
+        }
+    }
+
+    private static bool FeedsOneOf(
+        List<RouteConfig> routes, RouteChain chain, RouteConfig route, IReadOnlyList<int> rules)
+    {
+        foreach (var fed in chain.Rules(routes.IndexOf(route)))
+        {
+            foreach (var rule in rules)
+            {
+                if (rule == fed)
+                {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    private string Describe(IReadOnlyList<int> rules)
+    {
+        var texts = new List<string>();
+        foreach (var rule in rules)
+        {
+            var config = _rules[rule];
+            texts.Add(config.Name.Length > 0 ? $"\"{config.Name}\"" : $"{config.File}:{config.Line}");
+        }
+        return string.Join(" → ", texts);
+    }
+
+    private static List<string> NamesOf(IReadOnlyList<AggregationRuleConfig> rules)
+    {
+        var names = new List<string>(rules.Count);
+        foreach (var rule in rules)
+        {
+            names.Add(rule.Name);
+        }
+        return names;
     }
 
     private RouteConfig ReadRoute(ConfigReader reader)
@@ -56,6 +133,7 @@ internal sealed class RouteReader
         var route = new RouteConfig
         {
             Name = ReadName(reader, defaults.Name),
+            Inputs = reader.Texts("inputs") ?? [],
             Match = ReadMatch(reader) ?? defaults.Match,
             RelabelConfigs = RelabelReader.Read(reader, "relabel_configs"),
             Aggregate = aggregates is { Kind: ConfigNodeKind.Sequence }

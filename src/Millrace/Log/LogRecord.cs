@@ -10,6 +10,7 @@ internal enum RecordType : byte
     OutputGroup = 5,
     Block = 6,
     Ledger = 7,
+    Derived = 8,
 }
 
 /// <summary>What the writer of a record says about it; the log stores it and looks at none of it.</summary>

@@ -25,7 +25,7 @@ internal sealed partial class BatchDeal
             var extra = batch.Extras[i];
             ref readonly var shape = ref batch.Cache.Shape(extra.Series);
             var timeMs = extra.TimestampMs == IWriteSink.NoTimestamp ? arrivalMs : extra.TimestampMs;
-            ref readonly var window = ref batch.Generation.TimeWindows[shape.Route];
+            ref readonly var window = ref batch.TimeWindows[shape.Route];
             var before = _extras.Count;
             if (shape.AggregateCount > 0
                 && !window.IsTooOld(timeMs, arrivalMs) && !window.IsTooFarAhead(timeMs, arrivalMs))

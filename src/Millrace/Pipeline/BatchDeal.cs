@@ -80,13 +80,18 @@ internal sealed partial class BatchDeal
         }
         ShiftBack(_taskStarts);
         ShiftBack(_laneStarts);
+        if (batch.IsDerived)
+        {
+            Ledger.Clear();
+            Ledger.Derived = batch.Count + batch.HistogramCount;
+        }
     }
 
     /// <summary>Decides each sample's fate and counts what each task and lane gets, one place further on.</summary>
     private void Count(DecodedBatch batch, long arrivalMs)
     {
         var cache = batch.Cache;
-        var windows = batch.Generation.TimeWindows;
+        var windows = batch.TimeWindows;
         var series = batch.Series;
         var times = batch.TimesMs;
         for (var i = 0; i < series.Length; i++)

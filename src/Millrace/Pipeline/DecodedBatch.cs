@@ -1,3 +1,4 @@
+using Millrace.Filtering;
 using Millrace.Model;
 using Millrace.Protocols;
 
@@ -22,6 +23,9 @@ internal sealed class DecodedBatch
     /// <summary>Columns longer than this are not kept for the next body.</summary>
     private const int MaxKeptSamples = 1 << 18;
 
+    private static readonly TimeWindowFilter[] AnyTime =
+        [new TimeWindowFilter(new TimeWindowConfig { MaxAge = null, MaxFuture = null })];
+
     private const int SampleBytes = sizeof(int) + sizeof(long) + sizeof(double);
     private int[] _series = new int[4096];
     private long[] _timesMs = new long[4096];
@@ -34,6 +38,12 @@ internal sealed class DecodedBatch
     public Generation Generation { get; private set; } = null!;
 
     public SeriesCache Cache { get; private set; } = null!;
+
+    /// <summary>Not received: outputs of rules, for the rules that take them (<see cref="DerivedRecord"/>).</summary>
+    public bool IsDerived { get; private set; }
+
+    /// <summary>By route; what was not received is as old as it is, and all its series are on route 0.</summary>
+    public TimeWindowFilter[] TimeWindows => IsDerived ? AnyTime : Generation.TimeWindows;
 
     public int Count { get; private set; }
 
@@ -84,9 +94,10 @@ internal sealed class DecodedBatch
     public ReadOnlySpan<byte> BytesOf(in BatchExtra extra) =>
         _extraBytes.AsSpan(extra.BytesStart, extra.BytesLength);
 
-    public void Begin(Generation generation)
+    public void Begin(Generation generation, bool isDerived = false)
     {
         Generation = generation;
+        IsDerived = isDerived;
         Cache = generation.Cache;
         Count = 0;
         HasStarts = false;

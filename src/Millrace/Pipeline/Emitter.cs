@@ -41,6 +41,9 @@ internal sealed class Emitter
     private bool _isStopping;
     private Thread? _thread;
 
+    private readonly DerivedWriter _derived = new();
+    private bool _waitsForReplay;
+
     /// <param name="input">Synced before the outputs that rest on it are appended; null: there is no log.</param>
     /// <param name="output">The output log.</param>
     /// <param name="destinations">By their numbers.</param>
@@ -55,6 +58,12 @@ internal sealed class Emitter
     /// For a trial: is given the closed windows instead of the output log, which is then never touched.
     /// </summary>
     public Action<CloseItem>? Captured { get; init; }
+
+    /// <summary>Brings what rules wrote to the rules that take it; null: there is no log to bring it into.</summary>
+    public Func<DerivedPayload, DeriveOutcome>? Derive { get; set; }
+
+    /// <summary>What is on its way from rule to rule.</summary>
+    public Derivations Derivations { get; } = new();
 
     /// <summary>Called with the finished base item once every worker has written its part.</summary>
     public Action<BaseItem>? BaseFinished { get; set; }
@@ -187,6 +196,8 @@ internal sealed class Emitter
         }
     }
 
+    private bool HasFailed => _output.Failure is not null || _input?.Failure is not null;
+
     private void Run()
     {
         while (true)
@@ -194,7 +205,8 @@ internal sealed class Emitter
             var isDone = Pump();
             lock (_signal)
             {
-                if (_isStopping && (isDone || _output.Failure is not null))
+                // What waits for the end of a replay is found by the next one.
+                if (_isStopping && (isDone || _waitsForReplay || HasFailed))
                 {
                     return;
                 }
@@ -212,6 +224,10 @@ internal sealed class Emitter
         {
             Captured(item);
             return true;
+        }
+        if (!TryDerive(item))
+        {
+            return false;
         }
         for (var i = 0; i < item.Closes.Count; i++)
         {
@@ -233,6 +249,35 @@ internal sealed class Emitter
                 }
             }
         }
+        return true;
+    }
+
+    /// <summary>
+    /// Rules that take what others write get it before anybody else does: their own windows wait for nothing more.
+    /// False: the log cannot take it now; what it has taken is not offered again.
+    /// </summary>
+    private bool TryDerive(CloseItem item)
+    {
+        if (item.Takers.Count == 0)
+        {
+            return true;
+        }
+        item.Derived ??= _derived.Write(item);
+        while (item.Derived.TryPeek(out var payload))
+        {
+            var outcome = Derive!(payload);
+            _waitsForReplay = outcome == DeriveOutcome.Replaying;
+            if (outcome != DeriveOutcome.Done)
+            {
+                return false;
+            }
+            item.Derived.Dequeue();
+        }
+        foreach (var (taker, fromMs) in item.Takers)
+        {
+            Derivations.End(taker, fromMs);
+        }
+        item.Takers.Clear();
         return true;
     }
 

@@ -202,11 +202,13 @@ internal sealed class Engine
     {
         var rules = Rules;
         var known = new List<(int, long)>(closes.Count);
+        List<(UInt128 Taker, long FromMs)>? takers = null;
         foreach (var (key, throughWindow) in closes)
         {
             var rule = RuleHandover.NumberOf(rules.Generation, key);
             if (rule >= 0 && throughWindow > rules.ClosedThrough[rule])
             {
+                AddTakers(rules, rule, ref takers);
                 Volatile.Write(ref rules.ClosedThrough[rule], throughWindow);
                 known.Add((rule, throughWindow));
             }
@@ -215,10 +217,27 @@ internal sealed class Engine
         {
             return;
         }
-        HandOver(new CloseItem(known, rules.Generation) { Lsn = lsn, ArrivalMs = arrivalMs });
+        var item = new CloseItem(known, rules.Generation) { Lsn = lsn, ArrivalMs = arrivalMs };
+        foreach (var (taker, fromMs) in takers ?? [])
+        {
+            item.Takers.Add((taker, fromMs));
+            Emitter.Derivations.Begin(taker, fromMs);
+        }
+        HandOver(item);
         if (RuleHandover.LetGo(rules) is { } left)
         {
             Bring(left, lsn, arrivalMs);
+        }
+    }
+
+    /// <summary>The rules that wait for what a close of a rule gives, from its first window on.</summary>
+    private static void AddTakers(RulesInForce rules, int rule, ref List<(UInt128 Taker, long FromMs)>? takers)
+    {
+        foreach (var taker in rules.Generation.Chain.Takers(rule))
+        {
+            var all = rules.Generation.RulesInForce;
+            (takers ??= []).Add((
+                all[taker].Key, all[rule].EndOf(rules.ClosedThrough[rule] + 1, rules.Terms[rule].Clock.OffsetMs)));
         }
     }
 

@@ -66,6 +66,7 @@ internal sealed class Generation
         Metadata = metadata ?? new MetadataStore();
         Compiled = new CompiledConfig(config, destinations);
         RulesInForce = Compiled.Rules;
+        Chain = RuleChain.Of(this);
         _hash = hash;
         _caches = new CacheHolder(NewCache());
     }
@@ -74,6 +75,7 @@ internal sealed class Generation
     {
         (Metadata, Compiled, _hash, Retiring) = (other.Metadata, other.Compiled, other._hash, retiring);
         RulesInForce = [.. Rules, .. Array.ConvertAll(retiring, static rule => rule.Rule)];
+        Chain = RuleChain.Of(this);
         _caches = sharesCache ? other._caches : new CacheHolder(NewCache());
     }
 
@@ -99,6 +101,9 @@ internal sealed class Generation
 
     /// <summary>Rules of configurations before, which still answer for their last windows.</summary>
     public IReadOnlyList<RetiringRule> Retiring { get; } = [];
+
+    /// <summary>Which of the rules in force take what others write.</summary>
+    public RuleChain Chain { get; }
 
     public SeriesResolver Resolver => Compiled.Resolver;
 
@@ -146,10 +151,17 @@ internal sealed class Generation
             this, Array.TrueForAll(retiring, static one => one.IsFinished) ? [] : retiring, sharesCache: true);
     }
 
+    /// <summary>The configuration that a rule in force goes by, and its number there.</summary>
+    public (CompiledConfig Compiled, int Rule) CompiledOf(int rule) =>
+        rule < Rules.Length ? (Compiled, rule)
+        : (Retiring[rule - Rules.Length].Source, Retiring[rule - Rules.Length].RuleInSource);
+
     /// <summary>The resolver that a rule in force goes by, and its number there.</summary>
-    public (SeriesResolver Resolver, int Rule) ResolverOf(int rule) =>
-        rule < Rules.Length ? (Resolver, rule)
-        : (Retiring[rule - Rules.Length].Source.Resolver, Retiring[rule - Rules.Length].RuleInSource);
+    public (SeriesResolver Resolver, int Rule) ResolverOf(int rule)
+    {
+        var (compiled, number) = CompiledOf(rule);
+        return (compiled.Resolver, number);
+    }
 
     /// <summary>Decides what becomes of a series. Allocates: it runs once per series and configuration.</summary>
     public ResolvedSeries Resolve(IReadOnlyList<Label> labels)

@@ -37,7 +37,7 @@ internal readonly record struct PushResult(
 /// workers under the same lock, (6) wait until the durability asked for is reached.
 /// Everything behind step 4 is a function of the log: <see cref="Replayer"/> repeats steps 2, 3 and 5 from it.
 /// </summary>
-internal sealed class IngestPipeline
+internal sealed partial class IngestPipeline
 {
     private const long MuchUnsyncedBytes = 8 << 20;
 

@@ -35,12 +35,16 @@ internal sealed class Ledger
         public long DroppedExtras;
 
         public long TooFarAhead;
+
+        /// <summary>What rules took of other rules' outputs: they are in none of the counts above.</summary>
+        public long Derived;
+
         public readonly long[] TooOld = new long[AgeBoundsMs.Length + 1];
 
         public void Clear()
         {
             Samples = Histograms = Exemplars = Aggregated = ForwardedOnly = 0;
-            InvalidLabels = Relabeled = NoRoute = Unused = DroppedExtras = TooFarAhead = 0;
+            InvalidLabels = Relabeled = NoRoute = Unused = DroppedExtras = TooFarAhead = Derived = 0;
             Array.Clear(TooOld);
         }
 
@@ -91,6 +95,7 @@ internal sealed class Ledger
         Total.Unused += entry.Unused;
         Total.DroppedExtras += entry.DroppedExtras;
         Total.TooFarAhead += entry.TooFarAhead;
+        Total.Derived += entry.Derived;
         for (var i = 0; i < Total.TooOld.Length; i++)
         {
             Total.TooOld[i] += entry.TooOld[i];
@@ -103,7 +108,7 @@ internal sealed class Ledger
         [
             Total.Samples, Total.Histograms, Total.Exemplars, Total.Aggregated, Total.ForwardedOnly,
             Total.InvalidLabels, Total.Relabeled, Total.NoRoute, Total.Unused, Total.DroppedExtras,
-            Total.TooFarAhead, .. Total.TooOld,
+            Total.TooFarAhead, .. Total.TooOld, Total.Derived,
         ];
         writer.WriteSpan(values);
     }
@@ -123,5 +128,7 @@ internal sealed class Ledger
         Total.DroppedExtras = values[9];
         Total.TooFarAhead = values[10];
         values.AsSpan(11, Total.TooOld.Length).CopyTo(Total.TooOld);
+        var derived = 11 + Total.TooOld.Length;
+        Total.Derived = values.Length > derived ? values[derived] : 0; // Older releases did not write it.
     }
 }

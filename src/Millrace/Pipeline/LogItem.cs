@@ -49,6 +49,12 @@ internal sealed class CloseItem(List<(int Rule, long ThroughWindow)> closes, Gen
     /// <summary>What is known of families at this place of the log, filled by the first worker.</summary>
     public IReadOnlyDictionary<string, MetricMetadata>? Families { get; set; }
 
+    /// <summary>Rules that take what some close gives, and where their own closes wait for it.</summary>
+    public List<(UInt128 Taker, long FromMs)> Takers { get; } = [];
+
+    /// <summary>The emitter's: what is left to be derived for them; null before it has come to it.</summary>
+    public Queue<DerivedPayload>? Derived { get; set; }
+
     private static List<WindowPart>?[][] NewParts(int closes, int tasks)
     {
         var parts = new List<WindowPart>?[closes][];

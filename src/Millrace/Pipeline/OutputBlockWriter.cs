@@ -39,8 +39,10 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
     private readonly Dictionary<PlacementsKey, OutputPlacements> _placements = [];
+    private readonly List<Label> _labels = [];
+    private readonly List<LabelSet> _sent = [];
     private int _placementCount;
-    private byte[] _labels = [];
+    private byte[] _labelBytes = [];
 
     /// <summary>Output and kind of sample are part of it: what is told of the series follows from them.</summary>
     private readonly record struct PlacementsKey(
@@ -102,21 +104,24 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             for (var i = 0; i < samples.Count; i++)
             {
                 var (placements, number) = _places[i];
-                if (placements.LaneOf(number) != lane)
+                for (; number >= 0; number = placements.NextOf(number))
                 {
-                    continue;
-                }
-                if (placements.NoticeOf(number) is { } notice
-                    && notice.IsNews(endMs, families.Input, families.Store))
-                {
-                    _block.Tell(notice.Told);
-                }
-                var relabeled = placements.RelabeledOf(number);
-                _block.Add(
-                    relabeled ?? samples[i].Labels.Get(ref _labels), endMs - samples[i].BeforeMs, samples[i]);
-                if (_block.Count == config.MaxSamplesPerBlock)
-                {
-                    blocks.Add(_block.Seal(destination, lane));
+                    if (placements.LaneOf(number) != lane)
+                    {
+                        continue;
+                    }
+                    if (placements.NoticeOf(number) is { } notice
+                        && notice.IsNews(endMs, families.Input, families.Store))
+                    {
+                        _block.Tell(notice.Told);
+                    }
+                    var relabeled = placements.RelabeledOf(number);
+                    _block.Add(
+                        relabeled ?? samples[i].Labels.Get(ref _labelBytes), endMs - samples[i].BeforeMs, samples[i]);
+                    if (_block.Count == config.MaxSamplesPerBlock)
+                    {
+                        blocks.Add(_block.Seal(destination, lane));
+                    }
                 }
             }
             if (_block.Count > 0)
@@ -127,7 +132,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    /// <summary>The number of a sample's placement.</summary>
+    /// <summary>The number of a sample's placement, or of its first one.</summary>
     private int Place(OutputPlacements placements, in PlacementsKey key, in OutputSample sample)
     {
         var known = placements.Find(sample.Key);
@@ -136,14 +141,14 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             return known;
         }
         _placementCount++;
-        var labels = new List<Label>();
-        // The labels come from our own encoder; a rule may well have removed the metric name.
-        if (!LabelBlock.TryParse(sample.Labels.Get(ref _labels), AnyLabels, labels, out var defect)
-            && defect != LabelDefect.MissingMetricName)
+        if (SeriesOf(sample.Labels.Get(ref _labelBytes), _labels) is not { } series)
         {
             return placements.AddDropped(sample.Key);
         }
-        var series = LabelSet.From(labels);
+        if (key.Resolver.IsChained(key.Rule))
+        {
+            return PlaceChained(placements, key, sample, series);
+        }
         if (key.Resolver.IsPlaced(key.Rule))
         {
             var laneThere = LaneKey.StableLaneOf(series, destinations[key.Destination].Config.Lanes);
@@ -157,6 +162,32 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         var relabeled = ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent);
         return placements.Add(sample.Key, lane, relabeled, sample.Group, sent[LabelSet.MetricName]);
     }
+
+    /// <summary>By several routes a series may come to one destination as several.</summary>
+    private int PlaceChained(
+        OutputPlacements placements, in PlacementsKey key, in OutputSample sample, LabelSet series)
+    {
+        var last = placements.AddDropped(sample.Key);
+        var first = last;
+        _sent.Clear();
+        foreach (var (to, placed) in key.Resolver.ResolveOutput(key.Rule, series).Places)
+        {
+            if (to == key.Destination && key.Resolver.TryPlace(to, placed, out var lane, out var sent)
+                && !_sent.Exists(other => other.Labels.SequenceEqual(sent.Labels)))
+            {
+                _sent.Add(sent);
+                var relabeled = ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent);
+                last = placements.AddNext(last, lane, relabeled, sample.Group, sent[LabelSet.MetricName]);
+            }
+        }
+        return first;
+    }
+
+    /// <summary>The series of an output's label block; <paramref name="scratch"/> is overwritten.</summary>
+    public static LabelSet? SeriesOf(ReadOnlySpan<byte> block, List<Label> scratch) =>
+        // The labels come from our own encoder; a rule may well have removed the metric name.
+        LabelBlock.TryParse(block, AnyLabels, scratch, out var defect) || defect == LabelDefect.MissingMetricName
+            ? LabelSet.From(scratch) : null;
 
     /// <summary>The block that is being filled; its buffers are used again for the next one.</summary>
     private sealed class LaneBlock

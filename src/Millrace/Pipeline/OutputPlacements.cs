@@ -13,12 +13,13 @@ namespace Millrace.Pipeline;
 internal sealed class OutputPlacements(AggregationRule rule, int output, bool isHistogram)
 {
     private const short IsDropped = -1;
-    private const int NothingTold = -1;
+    private const int None = -1;
 
     private readonly SeriesTable<UInt128> _series = new();
     private readonly Column<short> _lanes = new();
     private readonly Column<int> _noticeOf = new();
     private readonly Dictionary<int, byte[]> _relabeled = [];
+    private readonly Dictionary<int, int> _next = [];
     private readonly List<FamilyNotice> _notices = [];
     private readonly Dictionary<(string Metric, string Family), int> _noticeNumbers = [];
 
@@ -31,7 +32,10 @@ internal sealed class OutputPlacements(AggregationRule rule, int output, bool is
     public byte[]? RelabeledOf(int number) => _relabeled.GetValueOrDefault(number);
 
     public FamilyNotice? NoticeOf(int number) =>
-        _noticeOf[number] == NothingTold ? null : _notices[_noticeOf[number]];
+        _noticeOf[number] == None ? null : _notices[_noticeOf[number]];
+
+    /// <summary>The next placement of the same series, or -1.</summary>
+    public int NextOf(int number) => _next.Count > 0 && _next.TryGetValue(number, out var next) ? next : None;
 
     /// <summary>A series that the destination does not get.</summary>
     public int AddDropped(UInt128 key) => Add(key, IsDropped, null, null, "");
@@ -44,16 +48,30 @@ internal sealed class OutputPlacements(AggregationRule rule, int output, bool is
     public int Add(UInt128 key, int lane, byte[]? relabeled, LabelSet? group, string family)
     {
         var number = _series.Add(key);
+        Set(number, lane, relabeled, group, family);
+        return number;
+    }
+
+    /// <summary>A further placement of the series that the last one is of, and becomes its last.</summary>
+    public int AddNext(int last, int lane, byte[]? relabeled, LabelSet? group, string family)
+    {
+        // No series has this key: they are hashes, and those of further placements are counted down from the largest.
+        var number = Add(UInt128.MaxValue - (UInt128)_next.Count, lane, relabeled, group, family);
+        _next.Add(last, number);
+        return number;
+    }
+
+    private void Set(int number, int lane, byte[]? relabeled, LabelSet? group, string family)
+    {
         _lanes.EnsureCapacity(number + 1);
         _lanes[number] = checked((short)lane);
         _noticeOf.EnsureCapacity(number + 1);
         _noticeOf[number] = group is null || family.Length == 0
-            ? NothingTold : NoticeNumber(group[LabelSet.MetricName], family);
+            ? None : NoticeNumber(group[LabelSet.MetricName], family);
         if (relabeled is not null)
         {
             _relabeled.Add(number, relabeled);
         }
-        return number;
     }
 
     private int NoticeNumber(string metric, string family)

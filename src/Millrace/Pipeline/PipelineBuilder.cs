@@ -79,6 +79,7 @@ internal static class PipelineBuilder
         var (lastArrivalMs, lastInputMs) = input is null ? default : LastTimes(input);
         clock.NotBefore(lastArrivalMs);
         var pipeline = new IngestPipeline(input, config.Log, engine, generation, clock);
+        emitter.Derive = pipeline.Derive;
         foreach (var request in state?.Requests ?? [])
         {
             pipeline.Remember(request);

@@ -17,6 +17,7 @@ internal sealed class Replayer
     private readonly Func<string, Generation?> _compile;
     private readonly TimeProvider _time;
     private readonly BodyDecoder _decoder = new();
+    private readonly DerivedDecoder _derivedDecoder = new();
     private readonly List<(UInt128, long)> _closes = [];
     private readonly long _baseLsn;
     private readonly LogReader _reader;
@@ -93,6 +94,9 @@ internal sealed class Replayer
             case RecordType.Batch:
                 ApplyBatch(record);
                 break;
+            case RecordType.Derived when record.Lsn > _baseLsn:
+                ApplyDerived(record);
+                break;
             case RecordType.Close when record.Lsn > _baseLsn:
                 if (CloseRecord.TryRead(record.Payload.Span, _closes))
                 {
@@ -139,6 +143,24 @@ internal sealed class Replayer
             _engine.ReturnItem(item);
             return;
         }
+        item.Deal.Deal(item.Batch, item.ArrivalMs, item.Batch.Generation.TaskCount, _engine.Lanes.Length);
+        _engine.HandOver(item);
+    }
+
+    private void ApplyDerived(in LogRecord record)
+    {
+        var item = _engine.RentItem();
+        if (!_derivedDecoder.TryDecode(record.Payload, _engine.Generation, item.Batch, out var part))
+        {
+            LostRecords++;
+            _engine.ReturnItem(item);
+            return;
+        }
+        _engine.Emitter.Derivations.Found(part);
+        item.Lsn = record.Lsn;
+        item.ArrivalMs = record.Header.ArrivalMs;
+        item.IsForLanesOnly = false;
+        item.SizeBytes = item.Batch.SizeBytes;
         item.Deal.Deal(item.Batch, item.ArrivalMs, item.Batch.Generation.TaskCount, _engine.Lanes.Length);
         _engine.HandOver(item);
     }

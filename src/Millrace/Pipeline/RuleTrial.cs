@@ -92,6 +92,9 @@ internal sealed class RuleTrial
     private readonly Dictionary<UInt128, TrialRule> _rules = [];
     private readonly Dictionary<UInt128, ClosePolicy> _policies = [];
     private readonly BodyDecoder _decoder = new();
+    private readonly DerivedWriter _derivedWriter = new();
+    private readonly DerivedDecoder _derivedDecoder = new();
+    private readonly Queue<CloseItem> _closed = new(); // with rules that take what they give
     private readonly RequestMemory _requests = new();
     private readonly int _limit;
     private long _nextObserveMs;
@@ -189,7 +192,19 @@ internal sealed class RuleTrial
         _engine.HandOver(item);
     }
 
+    /// <summary>Rules that take what others write close behind them.</summary>
     private void CloseUpTo(long nowMs)
+    {
+        while (TryCloseUpTo(nowMs))
+        {
+            while (_closed.TryDequeue(out var item))
+            {
+                Derive(item, nowMs);
+            }
+        }
+    }
+
+    private bool TryCloseUpTo(long nowMs)
     {
         var rules = _engine.Rules;
         var observes = nowMs >= _nextObserveMs;
@@ -207,7 +222,9 @@ internal sealed class RuleTrial
             {
                 policy.Observe(LagsOf(rule));
             }
-            var through = policy.CloseThrough(nowMs, isCatchingUp: false);
+            var through = policy.CloseThrough(
+                nowMs, isCatchingUp: false,
+                rules.Generation.Chain.ReadyThrough(rules, i, _engine.Emitter.Derivations));
             if (through > rules.ClosedThrough[i])
             {
                 (closes ??= []).Add((rule.Key, through));
@@ -216,6 +233,27 @@ internal sealed class RuleTrial
         if (closes is not null)
         {
             _engine.HandOverClose(closes, 0, nowMs);
+        }
+        return _closed.Count > 0;
+    }
+
+    /// <summary>As the emitter does, without a log.</summary>
+    private void Derive(CloseItem closed, long nowMs)
+    {
+        foreach (var payload in _derivedWriter.Write(closed))
+        {
+            var item = _engine.RentItem();
+            if (!_derivedDecoder.TryDecode(payload.Bytes, _engine.Generation, item.Batch, out _))
+            {
+                throw new InvalidOperationException($"The record {payload.Part} cannot be read again.");
+            }
+            item.ArrivalMs = nowMs;
+            item.Deal.Deal(item.Batch, nowMs, _generation.TaskCount, _engine.Lanes.Length);
+            _engine.HandOver(item);
+        }
+        foreach (var (taker, fromMs) in closed.Takers)
+        {
+            _engine.Emitter.Derivations.End(taker, fromMs);
         }
     }
 
@@ -229,6 +267,10 @@ internal sealed class RuleTrial
 
     private void Capture(CloseItem item)
     {
+        if (item.Takers.Count > 0)
+        {
+            _closed.Enqueue(item);
+        }
         for (var i = 0; i < item.Closes.Count; i++)
         {
             var rule = item.Generation.RulesInForce[item.Closes[i].Rule];

@@ -178,6 +178,10 @@ internal sealed class RunningPipeline
         {
             Engine.Stop();
         }
+        else
+        {
+            Engine.Emitter.Pump();
+        }
         _input?.Sync();
         _output.Sync();
         foreach (var destination in Destinations)
@@ -208,7 +212,8 @@ internal sealed class RunningPipeline
             {
                 policy.Observe(LagsOf(rule));
             }
-            var through = Math.Min(rules.Terms[i].LastClose(rule), policy.CloseThrough(nowMs, isCatchingUp));
+            var through = Math.Min(rules.Terms[i].LastClose(rule), policy.CloseThrough(
+                nowMs, isCatchingUp, rules.Generation.Chain.ReadyThrough(rules, i, Engine.Emitter.Derivations)));
             if (through > rules.ClosedThrough[i])
             {
                 (closes ??= []).Add((rule.Key, through));
@@ -323,9 +328,10 @@ internal sealed class RunningPipeline
     /// <summary>On the emitter's thread, after every close before the base was finished.</summary>
     private void FinishBase(BaseItem item)
     {
+        Engine.Emitter.Derivations.ForgetFound();
         var outputLsn = _output.NextLsn;
         // A base rests on both logs: what it speaks of must not be lost with the power while the base itself stays.
-        var isWhole = _input!.SyncTo(item.Lsn + 1) && _output.SyncTo(outputLsn)
+        var isWhole = _input!.SyncTo(Math.Max(item.Lsn, Ingest.LastDerivedLsn) + 1) && _output.SyncTo(outputLsn)
             && item.Writer.TryFinish(head => item.WriteHead(
                 head, Engine.LanesNeedFromLsn(item.Lsn + 1), outputLsn, Engine.Emitter.LastEmitted));
         if (isWhole)

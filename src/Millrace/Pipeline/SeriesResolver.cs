@@ -29,10 +29,18 @@ internal readonly record struct ResolvedSeries(
 /// The slow path of a sample, once per series: global relabeling, route, the rules that take it, the lanes that carry
 /// it. Pure: the same series gets the same answer in every process under the same configuration.
 /// </summary>
-internal sealed class SeriesResolver
+internal sealed partial class SeriesResolver
 {
     private sealed record Route(
         RouteConfig Config, SeriesSelector Match, Relabeler Relabeling, int[] Rules, int[] Destinations);
+
+    /// <summary>What came to routes behind others: a series that comes by two ways comes once.</summary>
+    private sealed class Passage
+    {
+        private readonly HashSet<(int Route, LabelSet Series)> _passed = [];
+
+        public bool TryPass(int route, LabelSet series) => _passed.Add((route, series));
+    }
 
     private readonly MillraceConfig _config;
     private readonly AggregationRule[] _rules;
@@ -62,12 +70,16 @@ internal sealed class SeriesResolver
             _laneCounts[i] = destinations[i].Lanes;
             lanes += destinations[i].Lanes;
         }
+        Chain = new RouteChain(config.Routes, NamesOf(rules, config.Aggregation.Rules.Count));
         _routes = new Route[config.Routes.Count];
         for (var i = 0; i < _routes.Length; i++)
         {
-            _routes[i] = CompileRoute(config.Routes[i], destinations);
+            _routes[i] = CompileRoute(i, config.Routes[i], destinations);
         }
     }
+
+    /// <summary>How routes and rules stand behind each other.</summary>
+    public RouteChain Chain { get; }
 
     /// <summary>By route.</summary>
     public IEnumerable<TimeWindowFilter> TimeWindows
@@ -91,13 +103,14 @@ internal sealed class SeriesResolver
         }
         var resolved = nothing with { Fate = SeriesFate.NoRoute };
         var isFirst = true;
-        for (var i = 0; i < _routes.Length; i++)
+        var passage = Chain.IsEmpty ? null : new Passage();
+        foreach (var i in Chain.Heads)
         {
             if (!_routes[i].Match.Matches(series))
             {
                 continue;
             }
-            var fate = Take(i, series, resolved);
+            var fate = Take(i, series, passage, resolved);
             if (isFirst || fate == SeriesFate.None)
             {
                 resolved = resolved with { Fate = fate, Route = isFirst ? i : resolved.Route };
@@ -109,30 +122,6 @@ internal sealed class SeriesResolver
             }
         }
         return resolved;
-    }
-
-    /// <summary>
-    /// The destinations of a rule's outputs: those of all routes that feed the rule; of a deduplicator, those whose
-    /// input it is.
-    /// </summary>
-    public SortedSet<int> DestinationsOf(int rule)
-    {
-        var destinations = new SortedSet<int>();
-        for (var i = 0; i < _routes.Length; i++)
-        {
-            if (Array.IndexOf(_routes[i].Rules, rule) >= 0)
-            {
-                destinations.UnionWith(_routes[i].Destinations);
-            }
-            foreach (var destination in _routes[i].Destinations)
-            {
-                if (_deduplicators.RuleOf(i, _destinations[destination]) == rule)
-                {
-                    destinations.Add(destination);
-                }
-            }
-        }
-        return destinations;
     }
 
     /// <summary>Whether a rule's output has the labels with which its destination sends it.</summary>
@@ -153,7 +142,7 @@ internal sealed class SeriesResolver
         return true;
     }
 
-    private SeriesFate Take(int number, LabelSet series, in ResolvedSeries resolved)
+    private SeriesFate Take(int number, LabelSet series, Passage? passage, in ResolvedSeries resolved)
     {
         var route = _routes[number];
         if (!TryRelabel(route.Relabeling, series, out series))
@@ -179,6 +168,13 @@ internal sealed class SeriesResolver
                 if (TryPlace(destination, series, out var lane, out var sent))
                 {
                     Forward(number, destination, lane, sent, series, resolved);
+                }
+            }
+            foreach (var next in FollowersOf(number, series))
+            {
+                if (passage!.TryPass(next, series))
+                {
+                    Take(next, series, passage, resolved);
                 }
             }
         }
@@ -229,19 +225,11 @@ internal sealed class SeriesResolver
         route.Rules.Length == 0
         || (isMatched ? route.Config.KeepInput : !route.Config.DropInput);
 
-    private Route CompileRoute(RouteConfig config, IReadOnlyList<DestinationConfig> destinations)
+    private Route CompileRoute(int number, RouteConfig config, IReadOnlyList<DestinationConfig> destinations)
     {
         if (!SeriesSelector.TryParse(config.Match, out var match, out var error))
         {
             throw new ArgumentException($"match \"{config.Match}\" of route \"{config.Name}\": {error}");
-        }
-        var rules = new List<int>();
-        for (var i = 0; i < _config.Aggregation.Rules.Count; i++)
-        {
-            if (config.Aggregate && (config.AggregateRules is null || Contains(config.AggregateRules, _rules[i].Name)))
-            {
-                rules.Add(i);
-            }
         }
         var to = new List<int>();
         for (var i = 0; i < destinations.Count; i++)
@@ -253,7 +241,7 @@ internal sealed class SeriesResolver
                 to.Add(i);
             }
         }
-        return new Route(config, match, Compile(config.RelabelConfigs), [.. rules], [.. to]);
+        return new Route(config, match, Compile(config.RelabelConfigs), Chain.Rules(number), [.. to]);
     }
 
     private static bool TryRelabel(Relabeler relabeler, LabelSet series, out LabelSet relabeled)

@@ -5,6 +5,7 @@ using Millrace.Log;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
+using Millrace.Relabeling;
 
 namespace Millrace.Pipeline;
 
@@ -71,6 +72,10 @@ internal sealed class WindowInquiry
     private readonly Dictionary<LabelSet, Contribution?> _bySeries = [];
     private readonly BodyDecoder _decoder = new();
     private readonly List<(UInt128, long)> _closes = [];
+    private readonly Dictionary<(UInt128 Rule, LabelSet Series), Contribution?> _byDerived = [];
+    private readonly List<Label> _labels = [];
+    private readonly LabelBuilder _scratch = new();
+    private byte[] _derivedBuffer = [];
 
     /// <param name="log">The input log.</param>
     /// <param name="config">The configuration whose rule made the point.</param>
@@ -121,6 +126,13 @@ internal sealed class WindowInquiry
                     found.Add(contribution);
                 }
             }
+            foreach (var contribution in _byDerived.Values)
+            {
+                if (contribution is { Samples.Count: > 0 } or { LateSamples: > 0 })
+                {
+                    found.Add(contribution);
+                }
+            }
             found.Sort(static (a, b) => string.CompareOrdinal(a.Series.ToString(), b.Series.ToString()));
             return found;
         }
@@ -158,6 +170,9 @@ internal sealed class WindowInquiry
             case RecordType.Batch:
                 var sink = new TellingSink(this, record.Header.ArrivalMs);
                 _decoder.TryTell(record.Payload.Span, BodyEncoding.FromNumber(record.Header.Encoding), ref sink);
+                break;
+            case RecordType.Derived:
+                DerivedRecord.Tell(record.Payload, ref _derivedBuffer, TakeDerived);
                 break;
             case RecordType.Configuration when CutLsn == 0:
                 WasInForce = IsInForce(Encoding.UTF8.GetString(record.Payload.Span));
@@ -212,20 +227,51 @@ internal sealed class WindowInquiry
     {
         foreach (var (number, _, taken) in _generation.Resolver.Resolve(series.Labels.ToArray()).Aggregates)
         {
-            var rule = _generation.Rules[number];
-            foreach (var output in rule.Outputs)
+            if (Feeds(_generation.Rules[number], taken, out var isRule))
             {
-                // Of an output with several series, the one that is asked for.
-                var value = output.Label is null ? "" : _output[output.Label];
-                if (rule.OutputLabels(taken.Group, output, value) is { } labels && labels.Equals(_output))
-                {
-                    Rule ??= rule;
-                    StartMs = EndMs - rule.IntervalMs;
-                    return ReferenceEquals(Rule, rule);
-                }
+                return isRule;
             }
         }
         return false;
+    }
+
+    private bool Feeds(AggregationRule rule, in RuleSeries taken, out bool isRule)
+    {
+        foreach (var output in rule.Outputs)
+        {
+            // Of an output with several series, the one that is asked for.
+            var value = output.Label is null ? "" : _output[output.Label];
+            if (rule.OutputLabels(taken.Group, output, value) is { } labels && labels.Equals(_output))
+            {
+                Rule ??= rule;
+                StartMs = EndMs - rule.IntervalMs;
+                isRule = ReferenceEquals(Rule, rule);
+                return true;
+            }
+        }
+        isRule = false;
+        return false;
+    }
+
+    /// <summary>What other rules wrote for the rule.</summary>
+    private void TakeDerived(UInt128 taker, ReadOnlySpan<byte> labels, long timeMs, double value)
+    {
+        var number = RuleHandover.NumberOf(_generation, taker);
+        if (number < 0 || OutputBlockWriter.SeriesOf(labels, _labels) is not { } series)
+        {
+            return;
+        }
+        if (!_byDerived.TryGetValue((taker, series), out var contribution))
+        {
+            var rule = _generation.Rules[number];
+            contribution = rule.TryTake(series, _scratch, out var taken) == RuleVerdict.Taken
+                && Feeds(rule, taken, out var isRule) && isRule ? new Contribution(series) : null;
+            _byDerived.Add((taker, series), contribution);
+        }
+        if (contribution is not null)
+        {
+            Add(contribution, timeMs, value);
+        }
     }
 
     private void Add(Contribution contribution, long timeMs, double value)

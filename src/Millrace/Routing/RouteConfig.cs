@@ -8,6 +8,12 @@ public sealed record RouteConfig
 {
     public string Name { get; init; } = "default";
 
+    /// <summary>
+    /// Routes above this one whose results it takes, what they forward and what their rules write, instead of what is
+    /// received. Empty: what is received.
+    /// </summary>
+    public IReadOnlyList<string> Inputs { get; init; } = [];
+
     /// <summary>A series selector; <c>{}</c> takes everything.</summary>
     public string Match { get; init; } = "{}";
 

@@ -22,6 +22,9 @@ internal sealed record LedgerReading
 
     public required long DroppedExtras { get; init; }
 
+    /// <summary>What rules took of other rules' outputs.</summary>
+    public required long Derived { get; init; }
+
     /// <summary>By reason; each of them is there, also at 0.</summary>
     public required IReadOnlyList<(string Reason, long Samples)> Dropped { get; init; }
 
@@ -69,6 +72,7 @@ internal sealed record LedgerReading
             Aggregated = Volatile.Read(ref total.Aggregated),
             ForwardedOnly = Volatile.Read(ref total.ForwardedOnly),
             DroppedExtras = Volatile.Read(ref total.DroppedExtras),
+            Derived = Volatile.Read(ref total.Derived),
             Dropped =
             [
                 ("invalid_labels", Volatile.Read(ref total.InvalidLabels)),

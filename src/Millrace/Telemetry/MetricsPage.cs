@@ -56,6 +56,10 @@ internal sealed class MetricsPage
         page.Counter(
             "millrace_aggregation_samples_total", "Samples taken by at least one rule.", ledger.Aggregated);
         page.Counter(
+            "millrace_aggregation_derived_samples_total",
+            "Outputs of rules that came to other rules; none of them is among the samples that came in.",
+            ledger.Derived);
+        page.Counter(
             "millrace_pipeline_forwarded_only_samples_total",
             "Samples forwarded to a destination and taken by no rule.", ledger.ForwardedOnly);
         page.Counter("millrace_dropped_samples_total", "Samples dropped, by reason.");

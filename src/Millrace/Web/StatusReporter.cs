@@ -85,7 +85,8 @@ internal sealed class StatusReporter(GatewayState state)
         {
             reports.Add(new RouteReport(
                 route.Name, route.Match, route.RelabelConfigs.Count,
-                route.Aggregate ? route.AggregateRules : [], route.KeepInput, route.DropInput, route.To ?? all));
+                route.Aggregate ? route.AggregateRules : [], route.KeepInput, route.DropInput, route.To ?? all,
+                route.Inputs));
         }
         return reports;
     }

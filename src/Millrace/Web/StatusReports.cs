@@ -182,7 +182,7 @@ internal sealed record DestinationReport
 /// <param name="To">Destinations.</param>
 internal sealed record RouteReport(
     string Name, string Match, int RelabelRules, IReadOnlyList<string>? Rules, bool KeepInput, bool DropInput,
-    IReadOnlyList<string> To);
+    IReadOnlyList<string> To, IReadOnlyList<string> Inputs);
 
 /// <summary>The last reload since the start, in <c>/api/v1/status/reload</c>.</summary>
 /// <param name="AtMs">When; null: there was none.</param>

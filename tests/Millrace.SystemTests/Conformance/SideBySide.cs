@@ -36,8 +36,16 @@ internal sealed class SideBySide : IAsyncDisposable
     /// <param name="files">Name and text; <c>{name}</c> in a flag stands for the file's path.</param>
     /// <param name="query">Behind the URL of the backend.</param>
     /// <param name="flags">vmagent's, without addresses.</param>
+    public static Task<SideBySide> StartAsync(
+        IReadOnlyDictionary<string, string> files, string query, params string[] flags) =>
+        StartAsync(files, urls: 1, query, flags);
+
+    /// <param name="files">Name and text; <c>{name}</c> in a flag stands for the file's path.</param>
+    /// <param name="urls">How many backends each of the two has; the next ones have numbers 2 larger.</param>
+    /// <param name="query">Behind the URLs of the backends.</param>
+    /// <param name="flags">vmagent's, without addresses.</param>
     public static async Task<SideBySide> StartAsync(
-        IReadOnlyDictionary<string, string> files, string query, params string[] flags)
+        IReadOnlyDictionary<string, string> files, int urls, string query, params string[] flags)
     {
         Needs.Peer(Peers.Vmagent);
         await Needs.GatewayAsync();
@@ -49,12 +57,15 @@ internal sealed class SideBySide : IAsyncDisposable
                 flag => flag.Replace($"{{{name}}}", both._folder.File(name), StringComparison.Ordinal))];
         }
         both._vmagent = await VmagentProcess.StartAsync(
-            "", [new Uri(both.Sink.UrlOf(Vmagent) + query)], ["-remoteWrite.queues=1", .. flags]);
-        var url = $"-remoteWrite.url={both.Sink.UrlOf(Millrace)}{query}";
+            "", UrlsFrom(Vmagent), ["-remoteWrite.queues=1", .. flags]);
+        var url = $"-remoteWrite.url={string.Join(',', UrlsFrom(Millrace))}";
         var (code, converted) = await MillraceProcess.RunAsync(["convert", "vmagent", url, .. flags]);
         code.ShouldBe(0, converted);
         await both.Gateway.StartAsync(converted);
         return both;
+
+        List<Uri> UrlsFrom(int first) =>
+            [.. Enumerable.Range(0, urls).Select(i => new Uri(both.Sink.UrlOf(first + 2 * i) + query))];
     }
 
     public Task PushAsync(params IReadOnlyList<PlainSample> samples)

@@ -3,6 +3,7 @@ using System.Linq;
 using System.Text;
 using Millrace.Aggregation;
 using Millrace.Log;
+using Millrace.Pipeline;
 
 namespace Millrace.TestKit.Simulation;
 
@@ -63,6 +64,9 @@ internal sealed class NaiveReplay
     private readonly List<(UInt128 Key, NaiveConfig Source)> _retiring = []; // the last ones first
     private readonly Dictionary<UInt128, UInt128> _waitsFor = []; // by rule: which one answers until it begins
     private readonly HashSet<string> _bodies = [];
+    private readonly HashSet<(string Series, long EndMs, long Bits)> _written = [];
+    private readonly HashSet<(UInt128 Taker, string Series, long EndMs)> _taken = [];
+    private byte[] _derived = [];
     private NaiveConfig? _config;
 
     /// <param name="configs">By their canonical text.</param>
@@ -87,6 +91,15 @@ internal sealed class NaiveReplay
 
     public IEnumerable<NaiveRule> Rules => _rules.Values;
 
+    /// <summary>Samples that came to rules behind others.</summary>
+    public long DerivedSamples { get; private set; }
+
+    /// <summary>Of these, what came behind the close of a window for which the rule answers.</summary>
+    public long LateDerivedSamples { get; private set; }
+
+    /// <summary>Of these, what no rule has written before them in the log, or what came before.</summary>
+    public List<PlainSample> Strays { get; } = [];
+
     public void Apply(ArchivedRecord record)
     {
         switch (record.Type)
@@ -98,6 +111,9 @@ internal sealed class NaiveReplay
                 {
                     Apply(sample, record.ArrivalMs);
                 }
+                break;
+            case RecordType.Derived:
+                ApplyDerived(record.Payload, record.ArrivalMs);
                 break;
             case RecordType.Close:
                 Close(record.Payload);
@@ -242,6 +258,25 @@ internal sealed class NaiveReplay
         }
     }
 
+    private void ApplyDerived(byte[] payload, long arrivalMs) =>
+        DerivedRecord.Tell(payload, ref _derived, (taker, labels, timeMs, value) =>
+        {
+            var sample = new PlainSample(PlainRemoteWrite.SeriesOf(labels), timeMs, value);
+            if (!_rules.TryGetValue(taker, out var rule))
+            {
+                return; // It has answered for its last window.
+            }
+            DerivedSamples++;
+            if (!_written.Contains((sample.Series.Text, timeMs, sample.Bits))
+                || !_taken.Add((taker, sample.Series.Text, timeMs)))
+            {
+                Strays.Add(sample);
+            }
+            var late = rule.LateSamples;
+            rule.Add(sample, arrivalMs);
+            LateDerivedSamples += rule.AnswersAt(timeMs) ? rule.LateSamples - late : 0;
+        });
+
     private void Apply(in PlainSample received, long arrivalMs)
     {
         Ledger.Samples++;
@@ -325,6 +360,7 @@ internal sealed class NaiveReplay
             rule.Close(BinaryPrimitives.ReadInt64LittleEndian(entry[16..]), outputs);
             foreach (var output in outputs)
             {
+                _written.Add((output.Series, output.EndMs, BitConverter.DoubleToInt64Bits(output.Value)));
                 foreach (var (destination, values) in Outputs)
                 {
                     var site = _config!.SiteByDestination[destination];

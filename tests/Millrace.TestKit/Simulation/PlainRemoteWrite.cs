@@ -71,6 +71,17 @@ internal static class PlainRemoteWrite
         return samples;
     }
 
+    /// <summary>Of the labels as they stand in a message of samples.</summary>
+    public static PlainSeries SeriesOf(ReadOnlySpan<byte> labelBlock)
+    {
+        var labels = new List<KeyValuePair<string, string>>();
+        for (var at = 0; at < labelBlock.Length;)
+        {
+            labels.Add(DecodeLabel(NextMessage(labelBlock, ref at, out _)));
+        }
+        return new PlainSeries(labels);
+    }
+
     private static void DecodeSeries(ReadOnlySpan<byte> message, List<PlainSample> samples)
     {
         var labels = new List<KeyValuePair<string, string>>();

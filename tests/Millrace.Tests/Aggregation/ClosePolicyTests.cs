@@ -25,6 +25,16 @@ public sealed class ClosePolicyTests
     }
 
     [Fact]
+    public void Waits_for_other_rules_but_not_without_end()
+    {
+        var policy = Policy(Minute with { AllowedLateness = TimeSpan.Zero });
+        policy.CloseThrough(600_000, isCatchingUp: false, readyThrough: 7).ShouldBe(7);
+        policy.CloseThrough(600_000, isCatchingUp: false, readyThrough: 20).ShouldBe(10);
+        // max_open_windows is 64.
+        policy.CloseThrough(6_000_000, isCatchingUp: false, readyThrough: 7).ShouldBe(36);
+    }
+
+    [Fact]
     public void Closes_at_once_in_arrival_time()
     {
         var policy = Policy(Minute with { Time = RuleTime.Arrival });

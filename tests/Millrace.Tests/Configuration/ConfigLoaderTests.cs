@@ -149,6 +149,18 @@ public class ConfigLoaderTests
         { "routes:\n- {to: [storage, storage]}", 2, "routes[0].to", "twice" },
         { "routes:\n- {aggregate: [nothing]}", 2, "routes[0].aggregate", "no rule \"nothing\"" },
         { "routes:\n- {aggregate: maybe}", 2, "routes[0].aggregate", "list of rule names" },
+        { "routes:\n- {name: a}\n- {name: b, inputs: [c]}", 3, "routes[1].inputs", "no route above this one" },
+        { "routes:\n- {name: a, inputs: [b]}\n- {name: b}", 2, "routes[0].inputs", "no route above this one" },
+        { "routes:\n- {name: a, inputs: [a]}", 2, "routes[0].inputs", "no route above this one" },
+        { "routes:\n- {name: a}\n- {name: b, inputs: [a, a]}", 3, "routes[1].inputs", "twice" },
+        { "routes:\n- {name: a}\n- {name: b, inputs: [a], time_window: {max_age: 1m}}", 3, "routes[1].time_window",
+            "takes what is received" },
+        { Chained("[{name: a}, {name: b, inputs: [a]}]"), 2, "routes[1].inputs", "\"x\" → \"x\"" },
+        { Chained("[{name: a, aggregate: [x]}, {name: b, inputs: [a], aggregate: [y]}, {name: c, aggregate: [y]}, "
+            + "{name: d, inputs: [c], aggregate: [x]}]"), 2, "routes[1].inputs", "\"x\" → \"y\" → \"x\"" },
+        { "routes: [{name: r0, aggregate: false}, " + string.Join(", ", Enumerable.Range(1, 8).Select(
+            i => $"{{name: r{i}, inputs: [r{i - 1}], aggregate: false}}")) + "]",
+            1, "routes[8].inputs", "the most is 8" },
         { "routes:\n- {keepInput: true}", 2, "routes[0].keepInput", "did you mean \"keep_input\"" },
         { "routes:\n- {keep_input: 'yes'}", 2, "routes[0].keep_input", "without quotes" },
         { "aggregation: {rules: [{interval: 1m, outputs: [max], keep_metric_names: true}]}\nroutes:\n- {keep_input: "
@@ -374,4 +386,8 @@ public class ConfigLoaderTests
             LoadedConfig.Load(text).Config.ShouldBeNull(text);
         }
     }
+
+    private static string Chained(string routes) =>
+        "aggregation: {rules: [{name: x, interval: 1m, outputs: [max]}, {name: y, interval: 1m, outputs: [max]}]}\n"
+        + $"routes: {routes}";
 }

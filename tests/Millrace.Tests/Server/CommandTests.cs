@@ -129,6 +129,44 @@ public sealed class CommandTests : IDisposable
             """);
     }
 
+    [Fact]
+    public async Task Explain_follows_outputs_to_the_routes_behind()
+    {
+        var before = "m:1m_sum_samples{a=\"1\"}";
+        var step = "{action: replace, target_label: 'u', replacement: 'one'}";
+        var behind = "m:1m_sum_samples{a=\"1\",u=\"one\"}";
+        (await _run.RunAsync("explain", _run.File("a.yml", """
+            aggregation:
+              rules:
+              - {name: sum, match: m, interval: 1m, outputs: [sum_samples]}
+              - {name: peaks, match: '{__name__=~"m:.*"}', interval: 1m, by: [u], outputs: [max]}
+            routes:
+            - {name: global, aggregate: [sum], to: []}
+            - name: url
+              inputs: [global]
+              relabel_configs: [{target_label: u, replacement: one}]
+              aggregate: [peaks]
+            destinations:
+            - {name: storage, remote_write: {url: "http://127.0.0.1:8428/api/v1/write"}}
+            """), "m{a=\"1\"}")).ShouldBe(ExitCode.Ok);
+        _run.Output.ShouldBe($$"""
+            series m{a="1"}
+            route "global": {} matches
+              rule #0 "sum": m matches
+                group m{a="1"}
+                feeds m:1m_sum_samples{a="1"}
+                  route "url": {} matches
+                    relabel_configs #0 {{step}}: {{before}} -> {{behind}}
+                    rule #1 "peaks": {__name__=~"m:.*"} matches
+                      group m:1m_sum_samples{u="one"}
+                      feeds m:1m_sum_samples:1m_by_u_max{u="one"}
+                        to destination "storage" as m:1m_sum_samples:1m_by_u_max{u="one"}
+                    output: dropped, because a rule matches and keep_input is false
+              raw samples: dropped, because a rule matches and keep_input is false
+
+            """);
+    }
+
     [Theory]
     [InlineData("up{job=\"noise\"}", "dropped by relabel_configs\n")]
     [InlineData("up{team=\"red\"}", "    dropped: the route names no destination\nlater routes are not tried "

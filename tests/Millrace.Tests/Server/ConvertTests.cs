@@ -95,6 +95,23 @@ public sealed class ConvertTests : IDisposable
     }
 
     [Fact]
+    public async Task Rules_of_URLs_stand_behind_the_global_ones()
+    {
+        var config = await ConvertAsync("vmagent", "--", "-remoteWrite.url=http://a/write,http://b/write",
+            $"-streamAggr.config={_run.File("global.yml", "- {interval: 1m, outputs: [sum_samples]}\n")}",
+            "-streamAggr.keepInput", $"-remoteWrite.streamAggr.config={_run.File("rules.yml", Rules)},",
+            "-remoteWrite.streamAggr.dropInput");
+        config.Routes.Select(r => (r.Name, r.Inputs.Count, r.Aggregate, r.KeepInput, r.DropInput, r.To?.Count))
+            .ShouldBe([
+                ("global", 0, true, true, false, 0), ("storage-1", 1, true, false, true, 1),
+                ("storage-2", 1, false, false, false, 1),
+            ]);
+        config.Routes[0].AggregateRules.ShouldBe(["global-rule-0"]);
+        config.Routes[2].Inputs.ShouldBe(["global"]);
+        _run.Output.ShouldNotContain("# Note");
+    }
+
+    [Fact]
     public async Task Deduplication_stands_at_its_level()
     {
         var config = await ConvertAsync("vmagent", "--",

@@ -53,6 +53,25 @@ public sealed class TryTests : IDisposable
     }
 
     [Fact]
+    public async Task Rules_behind_rules_take_what_those_would_have_written()
+    {
+        WriteLog(300, lateSecond: 0);
+        (await _run.RunAsync("try", _run.File("a.yml", """
+            aggregation:
+              rules:
+              - {name: orders, match: orders_total, interval: 1m, allowed_lateness: 30s, outputs: [max]}
+              - {name: shops, match: '{__name__=~".*_max"}', interval: 2m, by: [shop], outputs: [sum_samples]}
+            routes:
+            - {name: all, aggregate: [orders]}
+            - {name: behind, inputs: [all], aggregate: [shops]}
+            destinations:
+            - {name: storage, remote_write: {url: 'http://127.0.0.1:1/'}}
+            """), "--log", _folder)).ShouldBe(ExitCode.Ok);
+        // Two pods at 175 s and 235 s.
+        _run.Output.ShouldContain("orders_total:1m_max:2m_by_shop_sum_samples{shop=\"x\"} 820\n");
+    }
+
+    [Fact]
     public async Task Csv_and_json_are_for_programs()
     {
         WriteLog(200, lateSecond: 0);

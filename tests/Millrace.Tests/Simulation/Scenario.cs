@@ -60,6 +60,9 @@ internal sealed class Scenario
     private static readonly string[] GaugeOutputs =
         ["sum_samples", "avg", "min", "max", "last", "count_samples", "count_series"];
 
+    /// <summary>The number of a rule that takes what others write.</summary>
+    private const int Behind = 99;
+
     private readonly Random _random;
 
     public Scenario(int seed, FaultPlan? faults = null)
@@ -163,6 +166,10 @@ internal sealed class Scenario
                 these = these.Count == 0 ? [Vary(rules[0])] : these;
                 _random.Shuffle(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(these));
             }
+            if (MakeBehind(variant) is { } behind)
+            {
+                these.Add(behind);
+            }
             var isOther = variant == 2 || (variant >= 3 && _random.Next(3) == 0);
             var keeps = (Seed + (isOther ? 1 : 0)) % 3 == 0;
             var drops = (Seed / 3 + (isOther ? 1 : 0)) % 4 == 0;
@@ -202,6 +209,12 @@ internal sealed class Scenario
 
         public required bool IsArrival { get; init; }
 
+        /// <summary>In place of the metrics.</summary>
+        public string? Match { get; init; }
+
+        private string MatchOfMetrics =>
+            $"{{__name__=~\"{string.Join('|', Metrics.Order(StringComparer.Ordinal))}\"}}";
+
         /// <summary>0: not written.</summary>
         public int StalenessMs { get; init; }
 
@@ -214,7 +227,7 @@ internal sealed class Scenario
                 var lines = new List<string>
                 {
                     $"- name: rule{Number}",
-                    $"match: '{{__name__=~\"{string.Join('|', Metrics.Order(StringComparer.Ordinal))}\"}}'",
+                    $"match: '{Match ?? MatchOfMetrics}'",
                     $"interval: {IntervalMs}ms",
                     Grouping,
                     $"outputs: [{Outputs}]",
@@ -270,6 +283,30 @@ internal sealed class Scenario
         };
     }
 
+    /// <summary>In some runs a rule takes what the others write; in some variants it is another one, or none.</summary>
+    private SimulatedRule? MakeBehind(int variant)
+    {
+        var random = new Random(Seed * 17 + 3);
+        if (random.Next(3) > 0 || variant == 4)
+        {
+            return null;
+        }
+        var isArrival = random.Next(4) == 0;
+        var intervalMs = (isArrival ? IntervalMs / 1_000 * 1_000 : IntervalMs - 70) * (variant == 5 ? 2 : 1);
+        List<string> others = isArrival ? [] : [$"allowed_lateness: {random.Next(3) * 1_000}ms"];
+        return new SimulatedRule
+        {
+            Number = Behind,
+            Metrics = [],
+            Match = "{__name__=~\".+:.+\"}",
+            IntervalMs = intervalMs,
+            Grouping = random.Next(2) == 0 ? "by: [path]" : "without: [instance]",
+            Outputs = variant == 3 ? "sum_samples, max" : "sum_samples, count_samples, min",
+            IsArrival = isArrival,
+            Others = others,
+        };
+    }
+
     private (MillraceConfig, NaiveConfig) Load(
         List<SimulatedRule> rules, bool keeps, bool drops, string? droppedMetric,
         string? droppedLabel, int catchUpSeconds)
@@ -296,7 +333,10 @@ internal sealed class Scenario
               rules:
             {{string.Join('\n', rules.Select(rule => "  " + rule.Yaml))}}
             routes:
-            - {name: all, keep_input: {{Text(keeps)}}, drop_input: {{Text(drops)}}}
+            - {name: all, keep_input: {{Text(keeps)}}, drop_input: {{Text(drops)}}, aggregate: [{{string.Join(", ",
+                rules.Where(rule => rule.Number != Behind).Select(rule => $"rule{rule.Number}"))}}]}
+            {{(rules.Exists(rule => rule.Number == Behind)
+                ? $"- {{name: behind, inputs: [all], aggregate: [rule{Behind}], drop_input: true}}" : "")}}
             destinations:
             {{string.Join('\n', destinations)}}
             """;

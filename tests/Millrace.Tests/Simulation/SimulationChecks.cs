@@ -87,6 +87,9 @@ internal sealed class SimulationChecks
             Same("G2: unused", expected.Unused, total.Unused);
             Same("G2: too old", expected.TooOld, total.TooOld.Sum());
             Same("G2: too far ahead", expected.TooFarAhead, total.TooFarAhead);
+            Same("G2: derived", _expected.DerivedSamples, total.Derived);
+            Same("G3: derived twice, or not written by a rule", 0, _expected.Strays.Count);
+            Same("G3: derived too late", 0, _expected.LateDerivedSamples);
         }
         foreach (var destination in _run.Gateway.Pipeline.Destinations)
         {
