@@ -48,6 +48,10 @@ public sealed class ChainPropertyTests
                 before.Add(LabelsOf(series), rig.OriginMs + (long)(second_ * 1_000), value, rig.Pipeline.Ingest.NowMs);
             }
         }
+        if (before.Undecidable > 0)
+        {
+            return true; // The documented exception: a late sample was the only witness of a reset.
+        }
         rig.RunTo(140);
         before.Close(rig.OriginMs + 100_000);
         var expectedBefore = before.Compute();
