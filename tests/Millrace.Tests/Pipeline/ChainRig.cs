@@ -79,7 +79,8 @@ internal sealed class ChainRig
             destination.BeginStop();
             destination.FinishStop(Pipeline.Ingest.NowMs);
         }
-        Pipeline.StopAsync().IsCompletedSuccessfully.ShouldBeTrue();
+        // With threads it waits for them, for a moment.
+        Pipeline.StopAsync().Wait(TimeSpan.FromSeconds(30)).ShouldBeTrue();
     }
 
     /// <summary>The process is gone at once; the disk keeps what was written.</summary>
