@@ -67,7 +67,7 @@ internal sealed class ChainRig
             Workers = Workers,
             Failed = static problem => throw new InvalidOperationException(problem),
         });
-        _pipeline.StartAsync(CancellationToken.None).IsCompletedSuccessfully.ShouldBeTrue();
+        _pipeline.StartAsync(CancellationToken.None).Wait(TimeSpan.FromSeconds(30)).ShouldBeTrue();
         _pipeline.Ingest.IsLive.ShouldBeTrue();
         return this;
     }

@@ -151,8 +151,10 @@ public sealed class ChainTests
         Feed(alone, 60);
         var threaded = new ChainRig(Yaml(Sum, Name(Max), "keep_input: true,")) { Workers = 3 }.Start();
         Feed(threaded, 60);
+        alone.RunTo(69);
+        threaded.RunTo(69);
         threaded.Points("storage").ShouldBe(alone.Points("storage"));
-        threaded.Points("storage").Count().ShouldBe(4 * 4);
+        threaded.Points("storage").Count().ShouldBe(5 * 4);
         threaded.Stop();
     }
 
