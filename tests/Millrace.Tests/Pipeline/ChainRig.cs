@@ -79,7 +79,7 @@ internal sealed class ChainRig
             destination.BeginStop();
             destination.FinishStop(Pipeline.Ingest.NowMs);
         }
-        Pipeline.StopAsync().IsCompletedSuccessfully.ShouldBeTrue();
+        Pipeline.StopAsync().Wait(TimeSpan.FromSeconds(30)).ShouldBeTrue();
     }
 
     /// <summary>The process is gone at once; the disk keeps what was written.</summary>
