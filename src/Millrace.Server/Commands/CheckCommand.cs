@@ -132,6 +132,11 @@ internal static class CheckCommand
             output.WriteLine($"  writes:   {NameIn(rule)}{OutputNaming.Suffix(rule, OutputKind.Find(function)!)}");
         }
         output.WriteLine($"  interval: {rule.IntervalText}, {Time(rule)}");
+        if (rule.CountCorrectedWindows() is > 0 and var windows)
+        {
+            output.WriteLine($"  late:     the last {Count((int)windows, "window")} written again where late samples "
+                + "change them, to destinations with corrections: true");
+        }
         if (rule.DedupInterval is { } dedup)
         {
             output.WriteLine($"  dedup:    one sample per series and {ConfigQuantity.FormatDuration(dedup)}");

@@ -49,6 +49,10 @@ internal sealed class TrialReport(RuleTrial trial, TextWriter output)
                 + Reduction(rule));
             output.WriteLine($"  {rule.Samples} samples: {rule.LateSamples} late, {rule.TooFarAhead} too far ahead, "
                 + $"{rule.NotANumber} not a number, {rule.Repeats} repeated; {rule.AmbiguousResets} ambiguous resets");
+            if (rule.Rule.CorrectedWindows > 0)
+            {
+                output.WriteLine($"  {rule.Corrections} values written again; windows show the last ones");
+            }
             if (rule.Windows.Count == 0)
             {
                 output.WriteLine("  no whole window was closed in that time: take more of the log with --last");
@@ -117,6 +121,7 @@ internal sealed class TrialReport(RuleTrial trial, TextWriter output)
         json.WriteNumber("notANumber", rule.NotANumber);
         json.WriteNumber("repeats", rule.Repeats);
         json.WriteNumber("ambiguousResets", rule.AmbiguousResets);
+        json.WriteNumber("corrections", rule.Corrections);
         json.WriteStartArray("windows");
         foreach (var window in rule.Windows)
         {
@@ -155,7 +160,7 @@ internal sealed class TrialReport(RuleTrial trial, TextWriter output)
     {
         var labels = new List<Label>();
         // Our own encoding: a rule may have removed the metric's name, the labels are there all the same.
-        var isWhole = LabelBlock.TryParse(sample.Labels, AnyLabels, labels, out var defect)
+        var isWhole = LabelBlock.TryParse(sample.Labels.ToArray(), AnyLabels, labels, out var defect)
             || defect == LabelDefect.MissingMetricName;
         return isWhole ? LabelSet.From(labels).ToString() : "{}";
     }

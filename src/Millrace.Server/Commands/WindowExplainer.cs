@@ -57,6 +57,11 @@ internal static class WindowExplainer
         {
             output.WriteLine("the rule goes by time of arrival: samples below are chosen by their own time");
         }
+        if (rule.CorrectedWindows > 0 && inquiry.FirstCutLsn > 0)
+        {
+            output.WriteLine($"written: record {inquiry.FirstCutLsn}, {TrialReport.Time(inquiry.FirstCutArrivalMs)}, "
+                + $"{(inquiry.FirstCutArrivalMs - inquiry.EndMs) / 1e3:0.###} s after its end; corrected to the cut");
+        }
         output.WriteLine(inquiry.CutLsn == 0
             ? "not closed: the window is open, or the rule was another one then"
             : $"cut: record {inquiry.CutLsn} closed it, {TrialReport.Time(inquiry.CutArrivalMs)}, "

@@ -60,13 +60,17 @@ internal sealed class AggregationRule
         StalenessMs = (long)staleness.TotalMilliseconds;
         CounterMemoryMs = (long)(staleness > MinCounterMemory ? staleness : MinCounterMemory).TotalMilliseconds;
         IgnoreFirstSampleMs = (long)(config.IgnoreFirstSampleInterval ?? staleness).TotalMilliseconds;
+        CorrectedWindows = config.CountCorrectedWindows();
         DedupMs = (long)(config.DedupInterval ?? TimeSpan.Zero).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         UsesLastSamples = Array.Exists(Outputs, output => output.UsesLastSamples);
         InputLabels = InputLabelsOf(Outputs);
-        TakesHistograms = !IsArrivalTime
-            && Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
+        TakesHistograms = Array.Exists(Outputs, output => output.OfHistograms != HistogramUse.None);
+        ExemplarCount = config.Exemplars ?? AggregationRuleConfig.DefaultExemplars;
+        // A window that may be written again has shown its exemplars already.
+        TakesExemplars = ExemplarCount > 0 && CorrectedWindows == 0
+            && Array.Exists(Outputs, output => output.CarriesExemplars);
         _match = SelectorsOf(config);
         _dropLabels = [.. config.DropInputLabels];
         if (config.Ha is { } ha)
@@ -100,6 +104,9 @@ internal sealed class AggregationRule
     /// <summary>Of a series one sample per so long is counted; 0: all of them.</summary>
     public long DedupMs { get; }
 
+    /// <summary>How many windows behind the last closed one are emitted again when they change.</summary>
+    public long CorrectedWindows { get; }
+
     public OutputKind[] Outputs { get; }
 
     public bool HasCounters { get; }
@@ -110,8 +117,14 @@ internal sealed class AggregationRule
     /// <summary>The labels of the input that outputs look at.</summary>
     public string[] InputLabels { get; }
 
-    /// <summary>Some output makes something of native histograms; in arrival time none does.</summary>
+    /// <summary>Some output makes something of native histograms.</summary>
     public bool TakesHistograms { get; }
+
+    /// <summary>Some output shows exemplars.</summary>
+    public bool TakesExemplars { get; }
+
+    /// <summary>Exemplars that a group shows per window.</summary>
+    public int ExemplarCount { get; }
 
     /// <summary>Its series and groups are counted, which takes one task for all of them.</summary>
     public bool IsBounded => Config.MaxSeries > 0 || Config.MaxGroups > 0;

@@ -62,11 +62,21 @@ public enum LatePolicy
 
     /// <summary>What it adds to sums and counts, and to counters, goes to the oldest open window.</summary>
     Carry,
+
+    /// <summary>
+    /// For a bounded time it still counts in its window, whose changed values are emitted again. After that it is
+    /// dropped.
+    /// </summary>
+    Correct,
 }
 
 /// <summary>One aggregation rule as validated by the configuration loader: vmagent's fields, and ours below.</summary>
 public sealed record AggregationRuleConfig
 {
+    public const int DefaultExemplars = 3;
+    public const int MostExemplars = 16;
+    private const long DefaultCorrectedWindows = 5;
+
     public string Name { get; init; } = "";
 
     /// <summary>Series selectors, any of which must match. Null: everything.</summary>
@@ -125,6 +135,11 @@ public sealed record AggregationRuleConfig
 
     public LatePolicy Late { get; init; } = LatePolicy.Drop;
 
+    /// <summary>
+    /// With <see cref="LatePolicy.Correct"/>, how long after its close a window is corrected. Null: the default.
+    /// </summary>
+    public TimeSpan? CorrectionsFor { get; init; }
+
     /// <summary><c>dedup: exact</c>: the samples of open windows are remembered one by one.</summary>
     public bool RemembersSamples { get; init; }
 
@@ -137,6 +152,9 @@ public sealed record AggregationRuleConfig
     /// <summary>The most groups beside the overflow groups; 0: no bound.</summary>
     public long MaxGroups { get; init; }
 
+    /// <summary>Exemplars per group and window; 0: none. Null: <see cref="DefaultExemplars"/>.</summary>
+    public int? Exemplars { get; init; }
+
     /// <summary><c>partial_windows: emit</c>: also emit the window during which the rule began.</summary>
     public bool EmitPartialWindows { get; init; }
 
@@ -147,6 +165,14 @@ public sealed record AggregationRuleConfig
     /// Not a rule of a file: standalone deduplication, which passes on one sample per series and interval.
     /// </summary>
     public bool IsDeduplicator { get; init; }
+
+    /// <summary>
+    /// With <see cref="LatePolicy.Correct"/>, how many windows behind the last closed one are corrected: the time in
+    /// whole intervals; otherwise 0.
+    /// </summary>
+    public long CountCorrectedWindows() => Late != LatePolicy.Correct ? 0
+        : CorrectionsFor is not { } time || Interval <= TimeSpan.Zero ? DefaultCorrectedWindows
+        : (time.Ticks + Interval.Ticks - 1) / Interval.Ticks;
 
     /// <summary>Where the rule stands, for error texts and the page.</summary>
     public string File { get; init; } = "";

@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using Millrace.Aggregation.Exemplars;
+using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
 
@@ -8,21 +11,48 @@ namespace Millrace.Aggregation;
 /// own timestamp only orders the samples of a series. Windows are cut by the close records, so a replay gives the
 /// same answer. Semantics follow vmagent 1.150: reference in docs/compatibility.md.
 /// </summary>
-internal sealed class ArrivalShard : RuleShard
+internal sealed partial class ArrivalShard : RuleShard
 {
-    private struct SeriesRow
+    [Flags]
+    private enum Marks : uint
     {
-        public int Group;
-        public bool IsInWindow;
-        public bool HasLast;
-        public bool IsShared;    // stands for all series of a group that have no state: no counter
-        public long LastMs;      // timestamp of the last sample
+        None = 0,
+        IsInWindow = 1u << 31,
+        HasLast = 1u << 30,
+
+        /// <summary>It stands for all series of a group that have no state: no counter.</summary>
+        IsShared = 1u << 29,
+
+        /// <summary>A sample of it was used.</summary>
+        WasUsed = 1u << 28,
+    }
+
+    /// <summary>What every output needs of a series: 28 bytes. All zero is a free slot.</summary>
+    [StructLayout(LayoutKind.Sequential, Pack = 4)]
+    private struct SeriesRow(int group, Marks marks)
+    {
+        private const uint GroupMask = (1u << 28) - 1; // as many groups do not fit into any memory
+
+        private uint _bits = (uint)marks | (uint)(group + 1);
+        public int UsedOffset; // arrival of the last sample that was used, in _usedTimes
+        public int LastOffset; // timestamp of the last sample, in _lastTimes
         public double LastValue;
-        public long DeadlineMs;  // arrival of the last sample that was used + staleness
-        public long RateSinceMs; // timestamp of the last sample before this window
         public double Increase;
-        public double IncreasePrometheus;
-        public double RateIncrease; // IncreasePrometheus since RateSinceMs
+
+        /// <summary>-1: the slot is free.</summary>
+        public readonly int Group => (int)(_bits & GroupMask) - 1;
+
+        public readonly bool Has(Marks marks) => (_bits & (uint)marks) != 0;
+
+        public void Set(Marks marks) => _bits |= (uint)marks;
+
+        public void Clear(Marks marks) => _bits &= ~(uint)marks;
+    }
+
+    private struct RateRow
+    {
+        public long SinceMs;    // timestamp of the last sample before this window
+        public double Increase; // without first samples, since then
     }
 
     /// <summary>The last sample of the window by its time; of several at that time the one that came last.</summary>
@@ -34,17 +64,28 @@ internal sealed class ArrivalShard : RuleShard
     }
 
     private readonly Column<SeriesRow> _series = new();
-    private readonly Column<LastSample> _lastSamples = new(); // empty where no output needs them
+    private readonly Column<double> _withoutFirst = new();    // increase without first samples; these three are
+    private readonly Column<RateRow> _rates = new();          // empty where no output needs them
+    private readonly Column<LastSample> _lastSamples = new();
+    private readonly NarrowTimes _usedTimes;
+    private readonly NarrowTimes _lastTimes;
     private readonly WindowState _window;
     private readonly DedupBuffer? _dedup;
     private readonly bool _usesSamples;
+    private readonly bool _usesRates;
+    private readonly bool _ignoresFirst;
 
     public ArrivalShard(AggregationRule rule, RuleClock clock)
         : base(rule, clock)
     {
         _usesSamples = Array.Exists(rule.Outputs, output => output.UsesSamples);
+        _usesRates = Array.Exists(rule.Outputs, output => output.UsesRates);
+        _ignoresFirst = Array.Exists(rule.Outputs, output => output.IgnoresFirstSamples);
+        _usedTimes = new NarrowTimes(clock.StartMs);
+        _lastTimes = new NarrowTimes(clock.StartMs);
         _window = new WindowState(rule);
         _dedup = rule.DedupMs > 0 ? new DedupBuffer() : null;
+        _histograms = rule.TakesHistograms ? new HistogramBook(rule, clock) : null;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
@@ -76,16 +117,18 @@ internal sealed class ArrivalShard : RuleShard
                 Counters.CountLate(arrivalMs - timeMs);
                 continue;
             }
-            ref var series = ref _series[samples.Slots[i]];
+            var slot = samples.Slots[i];
+            ref var series = ref _series[slot];
             Groups.Touch(series.Group, arrivalMs);
-            series.IsInWindow = true;
-            if (!Rule.HasCounters || series.IsShared || TryAddCounterSample(ref series, timeMs, value, arrivalMs))
+            series.Set(Marks.IsInWindow);
+            if (!Rule.HasCounters || series.Has(Marks.IsShared)
+                || TryAddCounterSample(slot, ref series, timeMs, value, arrivalMs))
             {
-                series.DeadlineMs = Math.Max(series.DeadlineMs, arrivalMs + Rule.StalenessMs);
+                Use(slot, ref series, arrivalMs);
             }
             if (Rule.UsesLastSamples)
             {
-                ref var last = ref _lastSamples[samples.Slots[i]];
+                ref var last = ref _lastSamples[slot];
                 if (!last.HasValue || timeMs >= last.TimeMs)
                 {
                     last = new LastSample { HasValue = true, TimeMs = timeMs, Value = value };
@@ -117,15 +160,23 @@ internal sealed class ArrivalShard : RuleShard
             {
                 BookSurvivors(_dedup, scratch);
             }
-            if (Groups.AliveCount == 0 && _dedup is not { Count: > 0 })
+            BookHeldHistograms(endMs);
+            if (Groups.AliveCount == 0 && _dedup is not { Count: > 0 } && _heldHistograms.Count == 0)
             {
+                ExemplarBook.Finish(_window, sent: 0, Counters);
                 ClosedThrough = throughWindow;
                 break;
+            }
+            if (_window.Histograms is not null)
+            {
+                _histograms!.Sweep(_window, isBooked: true, Groups, Counters);
             }
             Sweep(scratch, endMs);
             var part = NewPart(ClosedThrough + 1);
             Groups.Emit(_window, part, IsEmitted(ClosedThrough + 1), Counters);
             parts.Add(part);
+            ExemplarBook.Finish(_window, Groups.TakeSentExemplars(), Counters);
+            _window.Histograms = null;
             ClosedThrough++;
         }
     }
@@ -135,47 +186,126 @@ internal sealed class ArrivalShard : RuleShard
         base.Write(writer);
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
-            writer.Write(_series[slot]);
-        }
-        for (var slot = 0; slot < Series.SlotCount && Rule.UsesLastSamples; slot++)
-        {
-            writer.Write(_lastSamples[slot]);
+            ref var series = ref _series[slot];
+            // Offsets depend on when the origin moved last; times do not.
+            writer.Write(series with { UsedOffset = 0, LastOffset = 0 });
+            writer.Write(UsedMs(slot, series));
+            writer.Write(LastMs(slot, series));
+            if (_ignoresFirst)
+            {
+                writer.Write(_withoutFirst[slot]);
+            }
+            if (_usesRates)
+            {
+                writer.Write(_rates[slot]);
+            }
+            if (Rule.UsesLastSamples)
+            {
+                writer.Write(_lastSamples[slot]);
+            }
         }
         _window.Write(writer, Series.SlotCount, Groups.RowCount);
         _dedup?.Write(writer, Series.SlotCount);
+        WriteHistograms(writer);
     }
 
     public override void Read(SnapshotReader reader)
     {
         base.Read(reader);
-        _series.EnsureCapacity(Series.SlotCount);
+        EnsureCapacity();
+        _usedTimes.Move(Rule.EndOf(ClosedThrough, Clock.OffsetMs));
+        _lastTimes.Move(Rule.EndOf(ClosedThrough, Clock.OffsetMs));
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
-            _series[slot] = reader.Read<SeriesRow>();
-        }
-        if (Rule.UsesLastSamples)
-        {
-            _lastSamples.EnsureCapacity(Series.SlotCount);
-            for (var slot = 0; slot < Series.SlotCount; slot++)
+            ref var series = ref _series[slot];
+            series = reader.Read<SeriesRow>();
+            SetUsedMs(slot, ref series, reader.ReadInt64());
+            SetLastMs(slot, ref series, reader.ReadInt64());
+            if (_ignoresFirst)
+            {
+                _withoutFirst[slot] = reader.ReadDouble();
+            }
+            if (_usesRates)
+            {
+                _rates[slot] = reader.Read<RateRow>();
+            }
+            if (Rule.UsesLastSamples)
             {
                 _lastSamples[slot] = reader.Read<LastSample>();
             }
         }
         _window.Read(reader, Series.SlotCount, Groups.RowCount);
         _dedup?.Read(reader, Series.SlotCount);
+        ReadHistograms(reader);
     }
 
     protected override void AddSeries(int slot, int group, uint target)
     {
-        _series.EnsureCapacity(Series.SlotCount);
-        _series[slot] = new SeriesRow { Group = group, IsShared = target == EventSeries.SharedTarget };
+        EnsureCapacity();
+        _series[slot] = new SeriesRow(group, target == EventSeries.SharedTarget ? Marks.IsShared : Marks.None);
+        if (_ignoresFirst)
+        {
+            _withoutFirst[slot] = 0;
+        }
+        if (_usesRates)
+        {
+            _rates[slot] = default;
+        }
         if (Rule.UsesLastSamples)
         {
-            _lastSamples.EnsureCapacity(Series.SlotCount);
             _lastSamples[slot] = default;
         }
         _window.Reserve(Series.SlotCount, Groups.RowCount);
         _dedup?.Reserve(Series.SlotCount);
+    }
+
+    protected override int GroupOf(int slot) => _series[slot].Group;
+
+    protected override WindowState? WindowOfExemplar(long timeMs, long arrivalMs) => _window;
+
+    private void EnsureCapacity()
+    {
+        _series.EnsureCapacity(Series.SlotCount);
+        _withoutFirst.EnsureCapacity(_ignoresFirst ? Series.SlotCount : 0);
+        _rates.EnsureCapacity(_usesRates ? Series.SlotCount : 0);
+        _lastSamples.EnsureCapacity(Rule.UsesLastSamples ? Series.SlotCount : 0);
+    }
+
+    private long UsedMs(int slot, in SeriesRow series) =>
+        series.Has(Marks.WasUsed) ? _usedTimes.TimeOf(slot, series.UsedOffset) : 0;
+
+    private long LastMs(int slot, in SeriesRow series) =>
+        series.Has(Marks.HasLast) ? _lastTimes.TimeOf(slot, series.LastOffset) : 0;
+
+    /// <summary>Until when the series is known without further samples.</summary>
+    private long DeadlineMs(int slot, in SeriesRow series) =>
+        series.Has(Marks.WasUsed) ? UsedMs(slot, series) + Rule.StalenessMs : 0;
+
+    private void Use(int slot, ref SeriesRow series, long arrivalMs)
+    {
+        if (!series.Has(Marks.WasUsed) || arrivalMs > UsedMs(slot, series))
+        {
+            series.Set(Marks.WasUsed);
+            SetUsedMs(slot, ref series, arrivalMs);
+        }
+    }
+
+    /// <summary>Does nothing where no sample was used.</summary>
+    private void SetUsedMs(int slot, ref SeriesRow series, long timeMs)
+    {
+        if (series.Has(Marks.WasUsed))
+        {
+            series.UsedOffset = _usedTimes.OffsetOf(slot, timeMs);
+        }
+    }
+
+    /// <summary>Does nothing where there is no last sample.</summary>
+    private void SetLastMs(int slot, ref SeriesRow series, long timeMs)
+    {
+        if (series.Has(Marks.HasLast))
+        {
+            series.LastOffset = _lastTimes.OffsetOf(slot, timeMs);
+        }
     }
 
     private long DedupEndMs(DedupBuffer dedup) => dedup.Interval * Rule.DedupMs + Clock.OffsetMs;
@@ -238,11 +368,11 @@ internal sealed class ArrivalShard : RuleShard
     }
 
     /// <summary>False: it is older than the last one, and so does not prolong the life of its series.</summary>
-    private bool TryAddCounterSample(ref SeriesRow series, long timeMs, double value, long arrivalMs)
+    private bool TryAddCounterSample(int slot, ref SeriesRow series, long timeMs, double value, long arrivalMs)
     {
         // vmagent compares deadlines in whole seconds.
-        var isKnown = series.HasLast && series.DeadlineMs / 1000 >= arrivalMs / 1000;
-        if (isKnown && timeMs < series.LastMs)
+        var isKnown = series.Has(Marks.HasLast) && DeadlineMs(slot, series) / 1000 >= arrivalMs / 1000;
+        if (isKnown && timeMs < LastMs(slot, series))
         {
             Counters.OutOfOrder++;
             return false;
@@ -252,8 +382,14 @@ internal sealed class ArrivalShard : RuleShard
             Counters.CounterResets += value < series.LastValue ? 1 : 0;
             var delta = Runs.Delta(series.LastValue, value);
             series.Increase += delta;
-            series.IncreasePrometheus += delta;
-            series.RateIncrease += delta;
+            if (_ignoresFirst)
+            {
+                _withoutFirst[slot] += delta;
+            }
+            if (_usesRates)
+            {
+                _rates[slot].Increase += delta;
+            }
         }
         else
         {
@@ -262,17 +398,20 @@ internal sealed class ArrivalShard : RuleShard
             {
                 series.Increase += value;
             }
-            series.RateSinceMs = timeMs;
-            series.RateIncrease = 0;
+            if (_usesRates)
+            {
+                _rates[slot] = new RateRow { SinceMs = timeMs };
+            }
         }
-        series.HasLast = true;
-        series.LastMs = timeMs;
+        series.Set(Marks.HasLast);
+        SetLastMs(slot, ref series, timeMs);
         series.LastValue = value;
         return true;
     }
 
     private void Sweep(ShardScratch scratch, long endMs)
     {
+        MoveOrigins(endMs);
         var count = 0;
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
@@ -283,12 +422,12 @@ internal sealed class ArrivalShard : RuleShard
             }
             // A sample from before the first boundary may be stale at the first close, up to two intervals later; so
             // may the last one that was used, where older ones went on coming.
-            var isStale = endMs > series.DeadlineMs;
-            if (series.IsShared)
+            var isStale = endMs > DeadlineMs(slot, series);
+            if (series.Has(Marks.IsShared))
             {
-                series.IsInWindow = false; // of series without a state nothing is known
+                series.Clear(Marks.IsInWindow); // of series without a state nothing is known
             }
-            else if (series.IsInWindow)
+            else if (series.Has(Marks.IsInWindow))
             {
                 scratch.Series[count++] = Finish(slot, ref series, isStale);
                 if (count == scratch.Series.Length)
@@ -297,14 +436,33 @@ internal sealed class ArrivalShard : RuleShard
                     count = 0;
                 }
             }
-            if (isStale && _dedup?.Holds(slot) != true)
+            if (isStale && _dedup?.Holds(slot) != true && !_heldHistograms.ContainsKey(slot))
             {
+                _histograms?.Forget(slot);
                 Groups.Leave(series.Group);
                 Series.Remove(slot);
-                series = new SeriesRow { Group = -1 };
+                _usedTimes.Forget(slot);
+                _lastTimes.Forget(slot);
+                series = default;
             }
         }
         AddSeries(scratch.Series.AsSpan(0, count));
+    }
+
+    private void MoveOrigins(long nowMs)
+    {
+        if (!_usedTimes.MustMove(nowMs))
+        {
+            return;
+        }
+        var byMs = _usedTimes.Move(nowMs);
+        _lastTimes.Move(nowMs);
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            ref var series = ref _series[slot];
+            series.UsedOffset = series.Has(Marks.WasUsed) ? _usedTimes.Moved(slot, series.UsedOffset, byMs) : 0;
+            series.LastOffset = series.Has(Marks.HasLast) ? _lastTimes.Moved(slot, series.LastOffset, byMs) : 0;
+        }
     }
 
     private void AddSeries(ReadOnlySpan<SeriesWindow> series)
@@ -317,28 +475,38 @@ internal sealed class ArrivalShard : RuleShard
 
     private SeriesWindow Finish(int slot, ref SeriesRow series, bool isStale)
     {
-        var spanMs = series.LastMs - series.RateSinceMs;
-        var hasRate = series.HasLast && spanMs > 0 && !isStale;
+        var lastMs = LastMs(slot, series);
         var finished = new SeriesWindow
         {
             Group = series.Group,
             Increase = series.Increase,
-            IncreasePrometheus = series.IncreasePrometheus,
-            Rate = hasRate ? series.RateIncrease / (spanMs / 1000.0) : double.NaN,
-            LastMs = series.LastMs,
+            Rate = double.NaN,
+            LastMs = lastMs,
             LastValue = series.LastValue,
             Labels = LabelsOf(slot),
         };
+        if (_ignoresFirst)
+        {
+            finished.IncreasePrometheus = _withoutFirst[slot];
+            _withoutFirst[slot] = 0;
+        }
+        if (_usesRates)
+        {
+            ref var rate = ref _rates[slot];
+            var spanMs = lastMs - rate.SinceMs;
+            if (series.Has(Marks.HasLast) && spanMs > 0 && !isStale)
+            {
+                finished.Rate = rate.Increase / (spanMs / 1000.0);
+            }
+            rate = new RateRow { SinceMs = lastMs };
+        }
         if (Rule.UsesLastSamples)
         {
             finished.LastValue = _lastSamples[slot].Value;
             _lastSamples[slot] = default;
         }
-        series.IsInWindow = false;
+        series.Clear(Marks.IsInWindow);
         series.Increase = 0;
-        series.IncreasePrometheus = 0;
-        series.RateIncrease = 0;
-        series.RateSinceMs = series.LastMs;
         return finished;
     }
 }

@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using Millrace.Memory;
+using Millrace.Protocols;
 
 namespace Millrace.Aggregation;
 
@@ -20,41 +22,46 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
     private struct SeriesRow
     {
         public int Head; // number of an entry + 1
-        public bool IsUsed;
-        public long LastArrivalMs;
+        public int LastArrival; // in _arrivals
     }
 
+    [StructLayout(LayoutKind.Sequential, Pack = 4)]
     private struct Entry
     {
         public long TimeMs;
         public double Value;
-        public long StartMs;
         public int Next;
     }
 
     private readonly Column<SeriesRow> _series = new();
     private readonly Column<Entry> _entries = new();
-    private readonly List<byte[]?> _labels = []; // label blocks, by series slot
+    private readonly Column<long> _startsMs = new(); // by entry; empty until some sample has one
+    private readonly List<StoredLabels> _labels = []; // by series slot; of a free one none
+    private readonly NarrowTimes _arrivals = new(clock.StartMs);
     private int _entryCount;
+    private int _heldCount; // of those that are not free
     private int _firstFree; // chained like the entries of a series
     private long _latestArrivalMs;
     private long _intervalEndMs; // of the last sample: mostly that of the next one
 
-    /// <summary>The slot of a series; <paramref name="labels"/> are kept when it is new.</summary>
-    public int SlotOf(UInt128 key, byte[] labels)
+    /// <summary>
+    /// The slot of a series. The labels are kept where the one who asks has them: what kept them before, a cache that
+    /// was replaced or a base, can go.
+    /// </summary>
+    public int SlotOf(SeriesKey key, StoredLabels labels)
     {
         var slot = Series.Find(key);
         if (slot < 0)
         {
             slot = AddSlot(key);
             _series.EnsureCapacity(Series.SlotCount);
-            _series[slot] = new SeriesRow { IsUsed = true };
+            _series[slot] = default;
             while (_labels.Count < Series.SlotCount)
             {
-                _labels.Add(null);
+                _labels.Add(default);
             }
-            _labels[slot] = labels;
         }
+        _labels[slot] = labels;
         return slot;
     }
 
@@ -77,7 +84,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
                 Counters.TooFarAhead++;
             }
             ref var series = ref _series[samples.Slots[i]];
-            series.LastArrivalMs = arrivalMs;
+            series.LastArrival = _arrivals.OffsetOf(samples.Slots[i], arrivalMs);
             Hold(ref series.Head, timeMs, samples.Values[i], samples.StartsMs[i]);
         }
     }
@@ -96,6 +103,8 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
         var aheadMs = Rule.EndOf(Rule.WindowOf(_latestArrivalMs, Clock.OffsetMs) + 1, Clock.OffsetMs);
         var forgottenMs = endMs - Math.Max(MinMemoryMs, 2 * Rule.IntervalMs);
         var part = new WindowPart(endMs);
+        part.Samples.EnsureCapacity(Math.Min(_heldCount, Series.Count)); // mostly one of each
+        MoveOrigin(endMs);
         // In the order of slots, not of keys: series that came together stay together, and compress well.
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
@@ -104,10 +113,11 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
             {
                 Release(slot, ref series.Head, dueMs, aheadMs, part);
             }
-            else if (series.IsUsed && series.LastArrivalMs < forgottenMs)
+            else if (!_labels[slot].IsNone && LastArrivalMs(slot) < forgottenMs)
             {
                 Series.Remove(slot);
-                _labels[slot] = null;
+                _labels[slot] = default;
+                _arrivals.Forget(slot);
                 series = default;
             }
         }
@@ -119,12 +129,12 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
     {
         base.Write(writer);
         writer.Write(_latestArrivalMs);
+        byte[] buffer = [];
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
-            ref var series = ref _series[slot];
-            writer.Write(series.Head);
-            writer.Write(series.LastArrivalMs);
-            writer.WriteSpan<byte>(_labels[slot] ?? []);
+            writer.Write(_series[slot].Head);
+            writer.Write(LastArrivalMs(slot));
+            writer.WriteSpan(_labels[slot].Get(ref buffer));
         }
         writer.Write(_entryCount);
         writer.Write(_firstFree);
@@ -133,7 +143,7 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
             ref var held = ref _entries[entry];
             writer.Write(held.TimeMs);
             writer.Write(held.Value);
-            writer.Write(held.StartMs);
+            writer.Write(StartMs(entry));
             writer.Write(held.Next);
         }
     }
@@ -142,15 +152,17 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
     {
         base.Read(reader);
         _latestArrivalMs = reader.ReadInt64();
+        _arrivals.Move(_latestArrivalMs);
         _series.EnsureCapacity(Series.SlotCount);
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
             ref var series = ref _series[slot];
             series.Head = reader.ReadInt32();
-            series.LastArrivalMs = reader.ReadInt64();
+            var arrivalMs = reader.ReadInt64();
             var labels = reader.ReadSpan<byte>();
-            series.IsUsed = labels.Length > 0; // A series without labels is never taken.
-            _labels.Add(series.IsUsed ? labels : null);
+            var isUsed = labels.Length > 0; // A series without labels is never taken.
+            series.LastArrival = isUsed ? _arrivals.OffsetOf(slot, arrivalMs) : 0;
+            _labels.Add(isUsed ? labels : default(StoredLabels));
         }
         _entryCount = reader.ReadInt32();
         _firstFree = reader.ReadInt32();
@@ -161,9 +173,14 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
             {
                 TimeMs = reader.ReadInt64(),
                 Value = reader.ReadDouble(),
-                StartMs = reader.ReadInt64(),
-                Next = reader.ReadInt32(),
             };
+            SetStartMs(entry, reader.ReadInt64());
+            _entries[entry].Next = reader.ReadInt32();
+        }
+        _heldCount = _entryCount;
+        for (var free = _firstFree; free != NoEntry; free = _entries[free - 1].Next)
+        {
+            _heldCount--;
         }
     }
 
@@ -183,19 +200,51 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
         }
         if (place == NoEntry || _entries[place - 1].TimeMs <= _intervalEndMs - Rule.IntervalMs)
         {
-            Insert(ref place, new Entry { TimeMs = timeMs, Value = value, StartMs = startMs });
+            Insert(ref place, new Entry { TimeMs = timeMs, Value = value }, startMs);
             return;
         }
         Counters.DedupDropped++;
         ref var held = ref _entries[place - 1];
         if (timeMs > held.TimeMs
-            || (timeMs == held.TimeMs && SampleOrder.IsLarger(value, startMs, held.Value, held.StartMs)))
+            || (timeMs == held.TimeMs && SampleOrder.IsLarger(value, startMs, held.Value, StartMs(place - 1))))
         {
-            held = held with { TimeMs = timeMs, Value = value, StartMs = startMs };
+            held = held with { TimeMs = timeMs, Value = value };
+            SetStartMs(place - 1, startMs);
         }
     }
 
-    private void Insert(ref int place, Entry entry)
+    private long StartMs(int entry) => entry < _startsMs.Capacity ? _startsMs[entry] : 0;
+
+    private void SetStartMs(int entry, long startMs)
+    {
+        if (startMs != 0)
+        {
+            _startsMs.EnsureCapacity(entry + 1);
+        }
+        if (entry < _startsMs.Capacity)
+        {
+            _startsMs[entry] = startMs;
+        }
+    }
+
+    private long LastArrivalMs(int slot) =>
+        _labels[slot].IsNone ? 0 : _arrivals.TimeOf(slot, _series[slot].LastArrival);
+
+    private void MoveOrigin(long nowMs)
+    {
+        if (!_arrivals.MustMove(nowMs))
+        {
+            return;
+        }
+        var byMs = _arrivals.Move(nowMs);
+        for (var slot = 0; slot < Series.SlotCount; slot++)
+        {
+            ref var last = ref _series[slot].LastArrival;
+            last = _labels[slot].IsNone ? 0 : _arrivals.Moved(slot, last, byMs);
+        }
+    }
+
+    private void Insert(ref int place, Entry entry, long startMs)
     {
         entry.Next = place;
         var number = _firstFree;
@@ -210,6 +259,8 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
         place = number; // Not later: a column that grows may move what the reference points to.
         _entries.EnsureCapacity(_entryCount);
         _entries[number - 1] = entry;
+        SetStartMs(number - 1, startMs);
+        _heldCount++;
     }
 
     /// <summary>Passes on what is due of a series, in the order of time.</summary>
@@ -227,13 +278,14 @@ internal sealed class DedupShard(AggregationRule rule, RuleClock clock) : RuleSh
                 continue;
             }
             part.Samples.Add(
-                new OutputSample(Series.KeyOf(slot), _labels[slot]!, entry.Value, part.EndMs - entry.TimeMs)
+                new OutputSample(Series.KeyOf(slot).ToUInt128(), _labels[slot], entry.Value, part.EndMs - entry.TimeMs)
                 {
-                    StartMs = entry.StartMs,
+                    StartMs = StartMs(number - 1),
                 });
             place = entry.Next;
             entry.Next = _firstFree;
             _firstFree = number;
+            _heldCount--;
         }
         part.Samples.Reverse(first, part.Samples.Count - first);
     }

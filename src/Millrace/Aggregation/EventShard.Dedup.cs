@@ -40,6 +40,14 @@ internal sealed partial class EventShard
     /// <summary>What was held back of a window goes the way of samples, series by series.</summary>
     private void BookSurvivors(WindowState window, ShardScratch scratch)
     {
+        foreach (var (slot, held) in window.Histograms?.Held ?? [])
+        {
+            foreach (var (_, timeMs, sample) in held)
+            {
+                BookHistogram(window, slot, timeMs, sample);
+            }
+        }
+        window.Histograms?.Held.Clear();
         if (window.Dedup is not { } dedup)
         {
             return;

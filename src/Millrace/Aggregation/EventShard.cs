@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
@@ -24,6 +25,8 @@ internal sealed partial class EventShard : RuleShard
     private readonly bool _spreads;
     private readonly bool _asksTargets;
     private readonly bool _isPlain; // neither remembers samples nor bounds its series
+    private readonly ShownWindows? _shown; // null: windows are given once
+    private readonly bool _isCopy;
     private WindowState? _latest; // the window of the last sample: mostly that of the next one
 
     public EventShard(AggregationRule rule, RuleClock clock)
@@ -35,12 +38,17 @@ internal sealed partial class EventShard : RuleShard
         _spreads = rule.HasCounters && rule.Config.Gap == GapPolicy.Spread;
         _asksTargets = rule.HasCounters && rule.Config.FirstSample == FirstSample.Auto;
         _isPlain = !rule.Config.RemembersSamples && rule.Config.MaxSeries == 0;
+        _shown = rule.CorrectedWindows > 0 ? new ShownWindows() : null;
     }
 
     public override void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch)
     {
         Counters.Samples += samples.Count;
         Counters.Lags.Observe(arrivalMs - samples.TimesMs[0]);
+        if (_shown is not null)
+        {
+            NoteCorrecting(samples.TimesMs.AsSpan(0, samples.Count));
+        }
         if (Rule.DedupMs > 0)
         {
             Hold(samples, arrivalMs, scratch);
@@ -108,6 +116,10 @@ internal sealed partial class EventShard : RuleShard
     public override void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
     {
         Counters.Histograms++;
+        if (_shown is not null)
+        {
+            NoteCorrecting(new ReadOnlySpan<long>(in timeMs));
+        }
         if (_histograms is null || _series[slot].IsShared || !HistogramCodec.TryRead(message, 0, out var sample))
         {
             Counters.UnusedHistograms++;
@@ -130,12 +142,43 @@ internal sealed partial class EventShard : RuleShard
             }
             return;
         }
-        var booking = _histograms.Add(
+        if (Rule.DedupMs > 0)
+        {
+            window.Histograms ??= new HistogramWindow(Rule);
+            window.Histograms.Reserve(Groups.RowCount);
+            var isNew = window.Histograms.TryHold(
+                slot, Rule.DedupIntervalOf(timeMs, Clock.OffsetMs), timeMs, sample);
+            Counters.DedupDropped += isNew ? 0 : 1;
+            return;
+        }
+        BookHistogram(window, slot, timeMs, sample);
+    }
+
+    private void BookHistogram(WindowState window, int slot, long timeMs, NativeHistogram sample)
+    {
+        var booking = _histograms!.Add(
             window, slot, _series[slot].Group, timeMs, sample, Groups.RowCount, Counters);
         Counters.Repeats += booking == Booking.New ? 0 : 1;
     }
 
     public override void Close(long throughWindow, ShardScratch scratch, List<WindowPart> parts)
+    {
+        if (_shown is null)
+        {
+            CloseThrough(throughWindow, scratch, parts);
+        }
+        else
+        {
+            CloseAndCorrect(throughWindow, scratch, parts);
+        }
+    }
+
+    /// <param name="throughWindow">The last window to close.</param>
+    /// <param name="scratch">The worker's.</param>
+    /// <param name="parts">Takes what the windows give.</param>
+    /// <param name="showsFrom">Earlier windows are closed in silence.</param>
+    private void CloseThrough(
+        long throughWindow, ShardScratch scratch, List<WindowPart> parts, long showsFrom = long.MinValue)
     {
         while (ClosedThrough < throughWindow)
         {
@@ -160,11 +203,15 @@ internal sealed partial class EventShard : RuleShard
             if (isBooked)
             {
                 var part = NewPart(window);
-                Groups.Emit(state, part, IsEmitted(window), Counters);
-                parts.Add(part);
+                Groups.Emit(state, part, window >= showsFrom && IsEmitted(window), Counters);
+                if (window >= showsFrom)
+                {
+                    parts.Add(part);
+                }
             }
             if (state is not null)
             {
+                ExemplarBook.Finish(state, Groups.TakeSentExemplars(), Counters);
                 _open.RemoveAt(0);
                 state.Histograms = null;
                 state.StaleMarkers?.Clear();
@@ -173,12 +220,28 @@ internal sealed partial class EventShard : RuleShard
             }
             ClosedThrough = window;
         }
-        ForgetOldSeries(Rule.EndOf(ClosedThrough, Clock.OffsetMs));
+        if (!_isCopy)
+        {
+            ForgetOldSeries(Rule.EndOf(ClosedThrough, Clock.OffsetMs));
+        }
     }
 
     public override void Write(SnapshotWriter writer)
     {
         base.Write(writer);
+        WriteOwn(writer);
+        _shown?.Write(writer);
+    }
+
+    public override void Read(SnapshotReader reader)
+    {
+        base.Read(reader);
+        ReadOwn(reader);
+        _shown?.Read(reader);
+    }
+
+    private void WriteOwn(SnapshotWriter writer)
+    {
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
             writer.Write(_series[slot]);
@@ -195,9 +258,8 @@ internal sealed partial class EventShard : RuleShard
         }
     }
 
-    public override void Read(SnapshotReader reader)
+    private void ReadOwn(SnapshotReader reader)
     {
-        base.Read(reader);
         ReserveSeries();
         for (var slot = 0; slot < Series.SlotCount; slot++)
         {
@@ -224,6 +286,20 @@ internal sealed partial class EventShard : RuleShard
         {
             window.Reserve(Series.SlotCount, Groups.RowCount);
         }
+    }
+
+    protected override int GroupOf(int slot) => _series[slot].Group;
+
+    /// <summary>
+    /// An exemplar is as old as what was observed, and comes with the next scrape: one whose window is closed by then
+    /// goes with the oldest open one.
+    /// </summary>
+    protected override WindowState? WindowOfExemplar(long timeMs, long arrivalMs)
+    {
+        var closedMs = Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+        return timeMs <= closedMs && timeMs + Rule.CounterMemoryMs >= closedMs
+            ? StateOf(ClosedThrough + 1)
+            : WindowFor(timeMs, WindowOf(arrivalMs) + 1);
     }
 
     private void ReserveSeries()

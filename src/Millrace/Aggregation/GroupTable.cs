@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
@@ -37,7 +38,7 @@ internal sealed class GroupTable
     }
 
     private readonly AggregationRule _rule;
-    private readonly SeriesTable _keys = new();
+    private readonly SeriesTable<UInt128> _keys = new();
     private readonly Column<Row> _rows = new();
     private readonly List<LabelSet?> _labels = [];
     private readonly Column<DoubleDouble>[] _totals;
@@ -48,7 +49,13 @@ internal sealed class GroupTable
     private readonly OutputWindow?[] _labeledTotals;
     private readonly LabeledValues _values = new();
     private readonly HistogramOutput?[] _histogramTotals;
+    private readonly bool _isCopy;
     private bool _hasHistograms; // some group had one
+
+    // Of the group being emitted: its exemplars, and whether a series took them.
+    private byte[]? _exemplars;
+    private bool _areExemplarsSent;
+    private int _sentExemplars; // in this window
     private int[] _sorted = [];
     private bool _sortedIsStale = true;
 
@@ -60,6 +67,7 @@ internal sealed class GroupTable
         _labeledSeries = new LabeledSeries?[rule.Outputs.Length];
         _labeledTotals = new OutputWindow?[rule.Outputs.Length];
         _histogramTotals = rule.TakesHistograms ? HistogramWindow.NewOutputs(rule) : [];
+        Exemplars = rule.TakesExemplars ? new ExemplarBook(rule.ExemplarCount) : null;
         for (var i = 0; i < _totals.Length; i++)
         {
             _totals[i] = new Column<DoubleDouble>();
@@ -70,6 +78,27 @@ internal sealed class GroupTable
         }
     }
 
+    private GroupTable(GroupTable original, ShardScratch scratch)
+        : this(original._rule)
+    {
+        _isCopy = true;
+        (_keys, _labels, _sorted, _sortedIsStale) = (original._keys, original._labels, original.Sorted(), false);
+        (AliveCount, OverflowCount) = (original.AliveCount, original.OverflowCount);
+        _hasHistograms = original._hasHistograms;
+        _rows.CopyFrom(original._rows, RowCount);
+        for (var i = 0; i < _totals.Length; i++)
+        {
+            (_outputSeries[i], _labeledSeries[i]) = (original._outputSeries[i], original._labeledSeries[i]);
+            _totals[i].CopyFrom(original._totals[i], RowCount);
+        }
+        scratch.Copy(original.WriteOwnTotals, ReadOwnTotals);
+    }
+
+    /// <summary>
+    /// For a look ahead: emits windows, and takes no group. It shares keys, labels and what is known of output series.
+    /// </summary>
+    public static GroupTable CopyOf(GroupTable original, ShardScratch scratch) => new(original, scratch);
+
     /// <summary>Rows ever handed out: every live group's number is below.</summary>
     public int RowCount => _keys.SlotCount;
 
@@ -78,6 +107,9 @@ internal sealed class GroupTable
     public int AliveCount { get; private set; }
 
     public int OverflowCount { get; private set; }
+
+    /// <summary>Null where no output shows exemplars.</summary>
+    public ExemplarBook? Exemplars { get; }
 
     public int Find(UInt128 key) => _keys.Find(key);
 
@@ -169,6 +201,9 @@ internal sealed class GroupTable
                 Expire(group);
                 continue;
             }
+            var exemplarCount = 0;
+            var lastExemplarMs = 0L;
+            _exemplars = Exemplars?.Encode(window, group, out exemplarCount, out lastExemplarMs);
             for (var i = 0; i < _rule.Outputs.Length; i++)
             {
                 var kind = _rule.Outputs[i];
@@ -199,7 +234,22 @@ internal sealed class GroupTable
             }
             row.Marks &= ~RowMarks.IsNew;
             Clear(window, group);
+            if (_areExemplarsSent)
+            {
+                _areExemplarsSent = false;
+                _sentExemplars += exemplarCount;
+                Exemplars!.Sent(group, lastExemplarMs);
+            }
         }
+        _exemplars = null;
+    }
+
+    /// <summary>How many exemplars went with the last window; each counts once, however many series show it.</summary>
+    public int TakeSentExemplars()
+    {
+        var sent = _sentExemplars;
+        _sentExemplars = 0;
+        return sent;
     }
 
     public void Write(SnapshotWriter writer)
@@ -222,6 +272,7 @@ internal sealed class GroupTable
             }
         }
         WriteOwnTotals(writer);
+        Exemplars?.Write(writer);
     }
 
     public void Read(SnapshotReader reader)
@@ -247,16 +298,25 @@ internal sealed class GroupTable
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
             OverflowCount += count >= 0 && (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         }
-        for (var i = 0; i < _totals.Length; i++)
+        foreach (var series in _labeledSeries)
         {
-            _labeledSeries[i]?.Reserve(RowCount);
-            _labeledTotals[i]?.Read(reader, RowCount);
+            series?.Reserve(RowCount);
+        }
+        ReadOwnTotals(reader);
+    }
+
+    private void ReadOwnTotals(SnapshotReader reader)
+    {
+        foreach (var totals in _labeledTotals)
+        {
+            totals?.Read(reader, RowCount);
         }
         _hasHistograms = _rule.TakesHistograms && reader.ReadInt32() != 0;
         foreach (var totals in _hasHistograms ? _histogramTotals : [])
         {
             totals?.Read(reader, RowCount);
         }
+        Exemplars?.Read(reader);
     }
 
     private void WriteOwnTotals(SnapshotWriter writer)
@@ -304,7 +364,8 @@ internal sealed class GroupTable
     private void Emit(
         int output, int group, double value, WindowPart part, ShardCounters counters, long beforeMs = 0)
     {
-        Add(_outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters, beforeMs);
+        Add(output, group, _outputSeries[output][group] ??= Describe(output, group, ""), value, part, counters,
+            beforeMs);
     }
 
     /// <summary>An output that shows several series of a group; running ones have this window in them.</summary>
@@ -335,9 +396,9 @@ internal sealed class GroupTable
             series.Set(i, label, one);
             if (injectsZero)
             {
-                Add(one, 0, part, counters, beforeMs: _rule.IntervalMs);
+                Add(output, group, one, 0, part, counters, beforeMs: _rule.IntervalMs);
             }
-            Add(one, value, part, counters);
+            Add(output, group, one, value, part, counters, label: label);
         }
     }
 
@@ -368,20 +429,31 @@ internal sealed class GroupTable
         }
         counters.UnlikeHistograms += isMixed ? 1 : 0;
         var series = _outputSeries[output][group] ??= Describe(output, group, "");
-        Add(series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
+        Add(
+            output, group, series, histogram.Count, part, counters, histogram: HistogramCodec.Write(histogram));
     }
 
-    private static void Add(
-        OutputSeries series, double value, WindowPart part, ShardCounters counters, long beforeMs = 0,
-        byte[]? histogram = null)
+    private void Add(
+        int output, int group, OutputSeries series, double value, WindowPart part, ShardCounters counters,
+        long beforeMs = 0, byte[]? histogram = null, string? label = null)
     {
         if (!ReferenceEquals(series, OutputSeries.Dropped))
         {
             // Adding 0 makes -0 a 0: which of the two came first must not show in an extreme.
-            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram));
+            var takesExemplars = _exemplars is not null && beforeMs == 0 && CarriesExemplars(output, label);
+            _areExemplarsSent |= takesExemplars;
+            part.Samples.Add(new OutputSample(series.Key, series.Labels, value + 0.0, beforeMs, histogram)
+            {
+                Group = _labels[group],
+                Output = output,
+                Exemplars = takesExemplars ? _exemplars : null,
+            });
             counters.OutputSamples++;
         }
     }
+
+    private bool CarriesExemplars(int output, string? label) =>
+        _rule.Outputs[output].CarriesExemplars && _rule.Outputs[output].ExemplarLabel == label;
 
     private OutputSeries Describe(int output, int group, string value)
     {
@@ -418,8 +490,13 @@ internal sealed class GroupTable
 
     private void Free(int group)
     {
+        if (_isCopy)
+        {
+            return;
+        }
         _keys.Remove(group);
         _labels[group] = null;
+        Exemplars?.Forget(group);
         OverflowCount -= (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         foreach (var series in _outputSeries)
         {

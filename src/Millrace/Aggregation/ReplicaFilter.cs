@@ -73,28 +73,29 @@ internal sealed class ReplicaFilter(HaConfig config)
     /// Adds to <paramref name="counted"/> what counts because of the next sample: nothing, it, or more.
     /// </summary>
     public void Filter(
-        PendingSamples samples, int index, long arrivalMs, PendingSamples counted, ShardCounters counters)
+        PendingSamples samples, int index, long arrivalMs, PendingSamples counted, ShardCounters counters) =>
+        Filter(
+            samples.Slots[index], samples.Replicas[index], samples.TimesMs[index], samples.Values[index],
+            samples.StartsMs[index], arrivalMs, counted, counters);
+
+    public void Filter(
+        int slot, uint replica, long timeMs, double value, long startMs, long arrivalMs, PendingSamples counted,
+        ShardCounters counters)
     {
-        var slot = samples.Slots[index];
-        var sample = new Sample
-        {
-            TimeMs = samples.TimesMs[index],
-            Value = samples.Values[index],
-            StartMs = samples.StartsMs[index],
-        };
+        var sample = new Sample { TimeMs = timeMs, Value = value, StartMs = startMs };
         ref var series = ref _series[slot];
         if (!series.HasChosen)
         {
             series.HasChosen = true;
-            series.Chosen = samples.Replicas[index];
+            series.Chosen = replica;
             series.FromMs = long.MinValue;
             series.LastMs = sample.TimeMs;
             series.LastValue = sample.Value;
             Count(slot, sample, counted);
         }
-        else if (series.Chosen != samples.Replicas[index])
+        else if (series.Chosen != replica)
         {
-            if (!TryHold(ref series, samples.Replicas[index], sample, arrivalMs, counters))
+            if (!TryHold(ref series, replica, sample, arrivalMs, counters))
             {
                 counters.ReplicaDropped++;
             }
@@ -114,27 +115,25 @@ internal sealed class ReplicaFilter(HaConfig config)
         }
     }
 
+    /// <summary>Whether a sample of that time is held.</summary>
+    public bool Holds(int slot, long timeMs)
+    {
+        ref var series = ref _series[slot];
+        for (var i = 0; i < series.HeldCount; i++)
+        {
+            if (series.Held[i].TimeMs == timeMs)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
     public void Write(SnapshotWriter writer, int seriesCount)
     {
         for (var slot = 0; slot < seriesCount; slot++)
         {
-            ref var series = ref _series[slot];
-            writer.Write(series.HasChosen ? 1 : 0);
-            writer.Write(series.Chosen);
-            writer.Write(series.LastMs);
-            writer.Write(series.LastValue);
-            writer.Write(series.FromMs);
-            writer.Write(series.GapMs);
-            writer.Write(series.Other);
-            writer.Write(series.HasOtherBefore ? 1 : 0);
-            writer.Write(series.OtherBefore);
-            writer.Write(series.HeldCount);
-            for (var i = 0; i < series.HeldCount; i++)
-            {
-                writer.Write(series.Held[i].TimeMs);
-                writer.Write(series.Held[i].Value);
-                writer.Write(series.Held[i].StartMs);
-            }
+            WriteSeries(writer, slot);
         }
     }
 
@@ -143,26 +142,52 @@ internal sealed class ReplicaFilter(HaConfig config)
         _series.EnsureCapacity(seriesCount);
         for (var slot = 0; slot < seriesCount; slot++)
         {
-            ref var series = ref _series[slot];
-            series.HasChosen = reader.ReadInt32() != 0;
-            series.Chosen = reader.Read<uint>();
-            series.LastMs = reader.ReadInt64();
-            series.LastValue = reader.ReadDouble();
-            series.FromMs = reader.ReadInt64();
-            series.GapMs = reader.ReadInt64();
-            series.Other = reader.Read<uint>();
-            series.HasOtherBefore = reader.ReadInt32() != 0;
-            series.OtherBefore = reader.ReadDouble();
-            series.HeldCount = reader.ReadInt32();
-            for (var i = 0; i < series.HeldCount; i++)
+            ReadSeries(reader, slot);
+        }
+    }
+
+    public void WriteSeries(SnapshotWriter writer, int slot)
+    {
+        ref var series = ref _series[slot];
+        writer.Write(series.HasChosen ? 1 : 0);
+        writer.Write(series.Chosen);
+        writer.Write(series.LastMs);
+        writer.Write(series.LastValue);
+        writer.Write(series.FromMs);
+        writer.Write(series.GapMs);
+        writer.Write(series.Other);
+        writer.Write(series.HasOtherBefore ? 1 : 0);
+        writer.Write(series.OtherBefore);
+        writer.Write(series.HeldCount);
+        for (var i = 0; i < series.HeldCount; i++)
+        {
+            writer.Write(series.Held[i].TimeMs);
+            writer.Write(series.Held[i].Value);
+            writer.Write(series.Held[i].StartMs);
+        }
+    }
+
+    public void ReadSeries(SnapshotReader reader, int slot)
+    {
+        ref var series = ref _series[slot];
+        series.HasChosen = reader.ReadInt32() != 0;
+        series.Chosen = reader.Read<uint>();
+        series.LastMs = reader.ReadInt64();
+        series.LastValue = reader.ReadDouble();
+        series.FromMs = reader.ReadInt64();
+        series.GapMs = reader.ReadInt64();
+        series.Other = reader.Read<uint>();
+        series.HasOtherBefore = reader.ReadInt32() != 0;
+        series.OtherBefore = reader.ReadDouble();
+        series.HeldCount = reader.ReadInt32();
+        for (var i = 0; i < series.HeldCount; i++)
+        {
+            series.Held[i] = new Sample
             {
-                series.Held[i] = new Sample
-                {
-                    TimeMs = reader.ReadInt64(),
-                    Value = reader.ReadDouble(),
-                    StartMs = reader.ReadInt64(),
-                };
-            }
+                TimeMs = reader.ReadInt64(),
+                Value = reader.ReadDouble(),
+                StartMs = reader.ReadInt64(),
+            };
         }
     }
 

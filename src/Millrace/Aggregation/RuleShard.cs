@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Histograms;
 using Millrace.Memory;
 using Millrace.Model;
 
@@ -11,13 +12,25 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
 {
     private readonly ReplicaFilter? _replicas = rule.Config.Ha is { } ha ? new ReplicaFilter(ha) : null;
 
+    private HistogramReplicas? _histogramReplicas; // once a histogram came, where replicas are told apart
+
     /// <summary>Series slots; each kind of shard has its columns beside it.</summary>
-    protected SeriesTable Series { get; } = new();
+    protected SeriesTable<SeriesKey> Series { get; private init; } = new();
 
     /// <summary>By slot, the values of the rule's input labels; empty without such.</summary>
     private readonly List<string[]?> _labels = [];
 
-    protected GroupTable Groups { get; } = new(rule);
+    protected GroupTable Groups { get; private init; } = new(rule);
+
+    /// <summary>A copy to look ahead with: it closes windows, and takes nothing. Shares what names things.</summary>
+    protected RuleShard(RuleShard original, ShardScratch scratch)
+        : this(original.Rule, original.Clock)
+    {
+        (Series, _labels) = (original.Series, original._labels);
+        Groups = GroupTable.CopyOf(original.Groups, scratch);
+        Term = original.Term;
+        ClosedThrough = original.ClosedThrough;
+    }
 
     public AggregationRule Rule { get; } = rule;
 
@@ -46,16 +59,19 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         RuleShard shard = rule.Config.IsDeduplicator ? new DedupShard(rule, clock)
             : rule.IsArrivalTime ? new ArrivalShard(rule, clock)
             : new EventShard(rule, clock);
-        shard.ClosedThrough = closedThrough;
+        shard.Begin(closedThrough);
         return shard;
     }
 
+    /// <summary>The windows up to this one were closed before there was anything in the shard.</summary>
+    protected virtual void Begin(long closedThrough) => ClosedThrough = closedThrough;
+
     /// <summary>Whether a remembered slot still holds the series.</summary>
-    public bool HoldsSeries(int slot, UInt128 key) => Series.Holds(slot, key);
+    public bool HoldsSeries(int slot, in SeriesKey key) => Series.Holds(slot, key);
 
     /// <summary>The slot of a series; a new one joins its group.</summary>
     public int SlotOf(
-        UInt128 key, UInt128 groupKey, LabelSet group, uint target = 0, string[]? inputLabels = null)
+        SeriesKey key, UInt128 groupKey, LabelSet group, uint target = 0, string[]? inputLabels = null)
     {
         var slot = Series.Find(key);
         if (slot < 0)
@@ -95,12 +111,51 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>Books samples in log order; <paramref name="arrivalMs"/> is the record's.</summary>
     public abstract void Add(PendingSamples samples, long arrivalMs, ShardScratch scratch);
 
+    /// <summary>Takes a native histogram in log order: those of several replicas are counted once.</summary>
+    public void TakeHistogram(
+        int slot, uint replica, long timeMs, ReadOnlySpan<byte> message, long arrivalMs, ShardScratch scratch)
+    {
+        if (Rule.Config.Ha is not { } ha)
+        {
+            AddHistogram(slot, timeMs, message, arrivalMs);
+            return;
+        }
+        _histogramReplicas ??= new HistogramReplicas(ha);
+        var counted = scratch.HistogramsOfReplicas;
+        _histogramReplicas.Filter(
+            slot, replica, timeMs, message, arrivalMs, scratch.OfReplicas, counted, Counters);
+        foreach (var (countedMs, bytes) in counted)
+        {
+            AddHistogram(slot, countedMs, bytes, arrivalMs);
+        }
+        counted.Clear();
+    }
+
     /// <summary>Books a native histogram, as its message.</summary>
     public virtual void AddHistogram(int slot, long timeMs, ReadOnlySpan<byte> message, long arrivalMs)
     {
         Counters.Histograms++;
         Counters.UnusedHistograms++;
     }
+
+    /// <summary>Keeps an exemplar, if there is a use and a place for it.</summary>
+    public void AddExemplar(int slot, long timeMs, double value, ReadOnlySpan<byte> labels, long arrivalMs)
+    {
+        Counters.Exemplars++;
+        var group = GroupOf(slot);
+        if (Groups.Exemplars is { } book && book.Takes(group, timeMs, value, labels)
+            && WindowOfExemplar(timeMs, arrivalMs) is { } window)
+        {
+            book.Add(window, slot, group, timeMs, value, labels, Counters);
+            return;
+        }
+        Counters.DroppedExemplars++;
+    }
+
+    protected virtual int GroupOf(int slot) => -1;
+
+    /// <summary>The window with which an exemplar is sent; null: there is none any more, or not yet.</summary>
+    protected virtual WindowState? WindowOfExemplar(long timeMs, long arrivalMs) => null;
 
     /// <summary>
     /// Closes the windows up to one, oldest first, each into a part of its own. A repeat does nothing.
@@ -114,6 +169,11 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         Groups.Write(writer);
         WriteLabels(writer);
         _replicas?.Write(writer, Series.SlotCount);
+        if (_replicas is not null)
+        {
+            writer.Write(_histogramReplicas is null ? 0 : 1);
+            _histogramReplicas?.Write(writer);
+        }
     }
 
     public virtual void Read(SnapshotReader reader)
@@ -123,6 +183,11 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         Groups.Read(reader);
         ReadLabels(reader);
         _replicas?.Read(reader, Series.SlotCount);
+        if (_replicas is not null && reader.ReadInt32() != 0)
+        {
+            _histogramReplicas = new HistogramReplicas(Rule.Config.Ha!);
+            _histogramReplicas.Read(reader, Counters);
+        }
     }
 
     /// <param name="slot">Free until now.</param>
@@ -131,7 +196,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     protected abstract void AddSeries(int slot, int group, uint target);
 
     private int NewSlot(
-        UInt128 key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels, bool isOverflow)
+        SeriesKey key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels, bool isOverflow)
     {
         var slot = AddSlot(key);
         AddSeries(slot, Groups.Join(groupKey, group, isOverflow), target);
@@ -146,10 +211,11 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
         return slot;
     }
 
-    protected int AddSlot(UInt128 key)
+    protected int AddSlot(SeriesKey key)
     {
         var slot = Series.Add(key);
         _replicas?.Begin(slot, Counters);
+        _histogramReplicas?.Begin(slot, Counters);
         return slot;
     }
 
@@ -187,7 +253,7 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// go to a slot that all such series of the overflow group share.
     /// </summary>
     private int NewSlotWithinBounds(
-        UInt128 key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels)
+        SeriesKey key, UInt128 groupKey, LabelSet group, uint target, string[]? inputLabels)
     {
         var isStateless = Rule.Config.MaxSeries > 0 && Series.Count >= Rule.Config.MaxSeries;
         var isOverflow = isStateless || (Rule.Config.MaxGroups > 0

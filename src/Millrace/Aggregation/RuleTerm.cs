@@ -26,6 +26,9 @@ internal sealed record RuleTerm(RuleClock Clock)
 
     public bool IsRetiring => LastWindow != Unlimited;
 
+    /// <summary>The last close that means something: while its last windows are corrected, the rule goes on.</summary>
+    public long LastClose(AggregationRule rule) => IsRetiring ? LastWindow + rule.CorrectedWindows : Unlimited;
+
     public bool Serves(AggregationRule rule, long window) =>
         window >= Clock.FirstBookedWindow(rule) && window <= LastWindow && !IsPaused(window);
 
@@ -44,12 +47,12 @@ internal sealed record RuleTerm(RuleClock Clock)
     }
 
     /// <summary>In force again from a window on.</summary>
-    public RuleTerm ResumeAt(long window, long closedThrough)
+    public RuleTerm ResumeAt(long window, long finalThrough)
     {
         var pauses = new List<WindowRange>();
         foreach (var pause in Pauses)
         {
-            if (pause.Last > closedThrough && pause.First <= LastWindow)
+            if (pause.Last > finalThrough && pause.First <= LastWindow)
             {
                 pauses.Add(pause);
             }

@@ -1,74 +1,60 @@
+using System.Runtime.CompilerServices;
 using Millrace.Memory;
 
 namespace Millrace.Aggregation;
 
 /// <summary>
-/// From a stable 128-bit key to a dense slot, and back. Open addressing with linear probing over slot numbers; the
-/// keys stand in their own column, so that a slot costs 16 bytes and its share of the table (4 to 8 bytes).
+/// From a stable key to a dense slot, and back. Keys stand in their own column, so that a slot costs the size of its
+/// key and about 5 bytes of the index.
 /// </summary>
-internal sealed class SeriesTable
+/// <typeparam name="TKey">A key whose first 8 bytes tell most keys apart.</typeparam>
+internal sealed class SeriesTable<TKey> where TKey : unmanaged, IEquatable<TKey>
 {
-    private const int Tombstone = -1;
-
-    private readonly Column<UInt128> _keys = new();
+    private readonly Column<TKey> _keys = new();
     private readonly Stack<int> _free = new();
-    private int[] _table = new int[16]; // slot + 1; 0: never used
-    private int _used;                  // entries and tombstones
+    private HashIndex _index = new();
 
     /// <summary>Slots ever handed out: every live slot is below.</summary>
     public int SlotCount { get; private set; }
 
     public int Count { get; private set; }
 
-    public UInt128 KeyOf(int slot) => _keys[slot];
+    public TKey KeyOf(int slot) => _keys[slot];
 
     /// <summary>Whether the slot holds that key now: the check behind a remembered slot.</summary>
-    public bool Holds(int slot, UInt128 key) => (uint)slot < (uint)SlotCount && _keys[slot] == key;
+    public bool Holds(int slot, in TKey key) =>
+        (uint)slot < (uint)SlotCount && _keys[slot].Equals(key);
 
-    public int Find(UInt128 key)
+    public int Find(TKey key)
     {
-        var mask = _table.Length - 1;
-        for (var i = (int)(ulong)key & mask; ; i = (i + 1) & mask)
+        var candidates = _index.Of(HashOf(key));
+        while (candidates.Next(out var slot))
         {
-            var entry = _table[i];
-            if (entry == 0)
+            if (_keys[slot].Equals(key))
             {
-                return -1;
-            }
-            if (entry != Tombstone && _keys[entry - 1] == key)
-            {
-                return entry - 1;
+                return slot;
             }
         }
+        return -1;
     }
 
     /// <summary>Adds a key that is not there. Freed slots are used again, the latest first.</summary>
-    public int Add(UInt128 key)
+    public int Add(TKey key)
     {
-        if ((_used + 1) * 4 > _table.Length * 3)
-        {
-            Rebuild();
-        }
         if (!_free.TryPop(out var slot))
         {
             slot = SlotCount++;
             _keys.EnsureCapacity(SlotCount);
         }
         _keys[slot] = key;
-        Insert(slot, key);
+        _index.Add(HashOf(key), slot, new Hashes(_keys));
         Count++;
         return slot;
     }
 
     public void Remove(int slot)
     {
-        var mask = _table.Length - 1;
-        var i = (int)(ulong)_keys[slot] & mask;
-        while (_table[i] != slot + 1)
-        {
-            i = (i + 1) & mask;
-        }
-        _table[i] = Tombstone;
+        _index.Remove(HashOf(_keys[slot]), slot);
         _keys[slot] = default;
         _free.Push(slot);
         Count--;
@@ -92,7 +78,7 @@ internal sealed class SeriesTable
         _keys.EnsureCapacity(SlotCount);
         for (var slot = 0; slot < SlotCount; slot++)
         {
-            _keys[slot] = reader.Read<UInt128>();
+            _keys[slot] = reader.Read<TKey>();
         }
         foreach (var slot in reader.ReadSpan<int>())
         {
@@ -104,32 +90,23 @@ internal sealed class SeriesTable
 
     private void Rebuild()
     {
-        var size = 16;
-        while (size < (Count + 1) * 2)
-        {
-            size *= 2;
-        }
-        _table = new int[size];
-        _used = 0;
+        _index = new HashIndex();
         var free = new HashSet<int>(_free);
         for (var slot = 0; slot < SlotCount; slot++)
         {
             if (!free.Contains(slot))
             {
-                Insert(slot, _keys[slot]);
+                _index.Add(HashOf(_keys[slot]), slot, new Hashes(_keys));
             }
         }
     }
 
-    private void Insert(int slot, UInt128 key)
+    /// <summary>Keys are hashes: their first bytes will do.</summary>
+    private static ulong HashOf(in TKey key) =>
+        Unsafe.ReadUnaligned<ulong>(ref Unsafe.As<TKey, byte>(ref Unsafe.AsRef(in key)));
+
+    private readonly struct Hashes(Column<TKey> keys) : IHashes
     {
-        var mask = _table.Length - 1;
-        var i = (int)(ulong)key & mask;
-        while (_table[i] != 0)
-        {
-            i = (i + 1) & mask;
-        }
-        _table[i] = slot + 1;
-        _used++;
+        public ulong HashOf(int number) => SeriesTable<TKey>.HashOf(keys[number]);
     }
 }

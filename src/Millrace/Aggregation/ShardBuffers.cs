@@ -1,4 +1,8 @@
+using System.IO;
 using Millrace.Aggregation.Outputs;
+using Millrace.Memory;
+using Millrace.Model;
+using Millrace.Protocols;
 
 namespace Millrace.Aggregation;
 
@@ -36,13 +40,39 @@ internal sealed class ShardScratch
     /// <summary>Samples of the replicas that count.</summary>
     public readonly PendingSamples OfReplicas = new();
 
+    /// <summary>Histograms of the replicas that count.</summary>
+    public readonly List<(long TimeMs, byte[] Message)> HistogramsOfReplicas = [];
+
     /// <summary>What a shard's deduplication lets go, on its way to the outputs.</summary>
     public readonly PendingSamples Survivors = new();
 
     public readonly SeriesWindow[] Series = new SeriesWindow[PendingSamples.Capacity];
 
+
     /// <summary>The samples of one series, each a run of its own; null until a rule remembers samples.</summary>
     public SideRun[]? Samples;
+
+    /// <summary>Between two copies so much of their buffer is kept.</summary>
+    private const int MaxKeptBytes = 16 << 20;
+
+    private MemoryStream? _copied;
+
+    /// <summary>Copies a state by writing it down and reading it again, which every state can do.</summary>
+    public void Copy(Action<SnapshotWriter> write, Action<SnapshotReader> read)
+    {
+        var stream = _copied ?? new MemoryStream();
+        stream.SetLength(0);
+        using (var writer = new SnapshotWriter(stream))
+        {
+            write(writer);
+        }
+        stream.Position = 0;
+        using (var reader = new SnapshotReader(stream))
+        {
+            read(reader);
+        }
+        _copied = stream.Capacity <= MaxKeptBytes ? stream : null;
+    }
 }
 
 /// <summary>
@@ -51,10 +81,19 @@ internal sealed class ShardScratch
 /// </summary>
 /// <param name="Histogram">A Histogram message without a timestamp; null: the sample is a number.</param>
 internal readonly record struct OutputSample(
-    UInt128 Key, byte[] Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null)
+    UInt128 Key, StoredLabels Labels, double Value, long BeforeMs = 0, byte[]? Histogram = null)
 {
     /// <summary>When the counter began; 0: not known.</summary>
     public long StartMs { get; init; }
+
+    /// <summary>The group it is of; null: it is a sample of the input that was passed on.</summary>
+    public LabelSet? Group { get; init; }
+
+    /// <summary>The number of the rule's output.</summary>
+    public int Output { get; init; }
+
+    /// <summary>As fields of a TimeSeries; null: there are none.</summary>
+    public byte[]? Exemplars { get; init; }
 }
 
 /// <summary>What one shard gives for one closed window, in the order of the groups' keys.</summary>
@@ -64,6 +103,9 @@ internal sealed class WindowPart(long endMs)
 
     /// <summary>New running totals get a zero one interval before.</summary>
     public bool HasZeros { get; init; }
+
+    /// <summary>The window was given before: these are the samples of it that have changed since.</summary>
+    public bool IsCorrection { get; init; }
 
     public List<OutputSample> Samples { get; } = [];
 }
@@ -90,6 +132,10 @@ internal sealed class ShardCounters
     /// <summary>Late samples that were booked into the oldest open window.</summary>
     public long Carried;
 
+    /// <summary>Late samples that came in time to correct their windows, and output samples given again.</summary>
+    public long CorrectingSamples;
+    public long Corrections;
+
     /// <summary>Increases across a gap of which a part was cut off.</summary>
     public long CappedGaps;
 
@@ -108,6 +154,11 @@ internal sealed class ShardCounters
 
     /// <summary>Histograms that could not be added to others of their group.</summary>
     public long UnlikeHistograms;
+
+    /// <summary>Exemplars that came; those that went with an output, and those that never will.</summary>
+    public long Exemplars;
+    public long SentExemplars;
+    public long DroppedExemplars;
 
     /// <summary>How far samples came behind their timestamps, one observation per handful of samples.</summary>
     public readonly LagHistogram Lags = new();

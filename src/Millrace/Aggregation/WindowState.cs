@@ -1,3 +1,4 @@
+using Millrace.Aggregation.Exemplars;
 using Millrace.Aggregation.Histograms;
 using Millrace.Aggregation.Outputs;
 using Millrace.Memory;
@@ -46,11 +47,15 @@ internal sealed class WindowState
     /// <summary>Null while no histogram came.</summary>
     public HistogramWindow? Histograms { get; set; }
 
+    /// <summary>Null while no exemplar came.</summary>
+    public ExemplarWindow? Exemplars { get; set; }
+
     /// <summary>Samples held back until the close; null where all samples count at once.</summary>
     public DedupWindow? Dedup { get; }
 
     public bool Holds(int slot) => Runs[slot].FirstOffset != 0 || (Dedup is not null && Dedup.Holds(slot))
-        || Histograms?.Runs.ContainsKey(slot) == true || StaleMarkers?.Has(slot) == true;
+        || Histograms?.Holds(slot) == true || StaleMarkers?.Has(slot) == true
+        || Exemplars?.Holds(slot) == true;
 
     /// <summary>The state must be all clear: new, or swept.</summary>
     public WindowState Open(long window, long startMs, int seriesCount, int groupCount)
@@ -63,7 +68,10 @@ internal sealed class WindowState
 
     public void Reserve(int seriesCount, int groupCount)
     {
-        Runs.EnsureCapacity(seriesCount);
+        if (!_rule.IsArrivalTime)
+        {
+            Runs.EnsureCapacity(seriesCount); // In arrival time a series has its increase beside it.
+        }
         Dedup?.Reserve(seriesCount);
         foreach (var output in Outputs)
         {
@@ -76,7 +84,7 @@ internal sealed class WindowState
     {
         writer.Write(Window);
         writer.Write(StartMs);
-        for (var slot = 0; slot < seriesCount; slot++)
+        for (var slot = 0; slot < Math.Min(seriesCount, Runs.Capacity); slot++)
         {
             writer.Write(Runs[slot]);
         }
@@ -93,12 +101,17 @@ internal sealed class WindowState
             Histograms?.Write(writer, groupCount);
         }
         Dedup?.Write(writer, seriesCount);
+        if (_rule.TakesExemplars)
+        {
+            writer.Write(Exemplars is null ? 0 : 1);
+            Exemplars?.Write(writer);
+        }
     }
 
     public void Read(SnapshotReader reader, int seriesCount, int groupCount)
     {
         Open(reader.ReadInt64(), reader.ReadInt64(), seriesCount, groupCount);
-        for (var slot = 0; slot < seriesCount; slot++)
+        for (var slot = 0; slot < Math.Min(seriesCount, Runs.Capacity); slot++)
         {
             Runs[slot] = reader.Read<Run>();
         }
@@ -115,5 +128,10 @@ internal sealed class WindowState
             Histograms.Read(reader, groupCount);
         }
         Dedup?.Read(reader, seriesCount);
+        if (_rule.TakesExemplars && reader.ReadInt32() != 0)
+        {
+            Exemplars = new ExemplarWindow(_rule.ExemplarCount);
+            Exemplars.Read(reader);
+        }
     }
 }

@@ -169,6 +169,7 @@ internal static class CanonicalConfig
         WriteRelabeling(writer, "relabel_configs", destination.RelabelConfigs);
         writer.OptionalDuration("dedup_interval", PositiveOrNull(destination.DedupInterval));
         writer.Texts("drop_input_labels", destination.DropInputLabels);
+        writer.Flag("corrections", destination.Corrections);
         writer.Number("lanes", destination.Lanes);
         writer.Number("max_samples_per_block", destination.MaxSamplesPerBlock);
         writer.End();

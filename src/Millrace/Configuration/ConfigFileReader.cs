@@ -31,6 +31,7 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         var destinations = new DestinationReader(context, sources.IsCanonical, aggregation.DedupInterval)
             .ReadList(root);
         var routes = new RouteReader(aggregation.Rules, destinations).ReadList(root);
+        CorrectionCheck.Run(context, aggregation, routes, destinations);
         var allMatchingRoutes = root.Choice("route_mode", false, ("first", false), ("all", true));
         root.Finish();
         return new MillraceConfig
@@ -240,12 +241,22 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
     /// <summary>A rule keeps the current window, those that wait for late samples, and one ahead.</summary>
     private void CheckOpenWindows(AggregationRuleConfig rule, int most)
     {
-        if (rule.AllowedLateness is not { } lateness || rule.Interval <= TimeSpan.Zero)
+        if (rule.Interval <= TimeSpan.Zero)
         {
             return;
         }
+        // What auto comes to is at most one interval.
+        var lateness = rule.AllowedLateness ?? rule.Interval;
         var waiting = (lateness.Ticks + rule.Interval.Ticks - 1) / rule.Interval.Ticks;
-        if (waiting + 2 > most)
+        var corrected = rule.CountCorrectedWindows();
+        if (corrected > 0 && waiting + corrected + 2 > most)
+        {
+            context.Problems.Add(new(rule.File, rule.Line, $"{rule.Path}.corrections_for",
+                $"{corrected} corrected windows and {waiting} that wait for late samples keep "
+                + $"{waiting + corrected + 2} windows open, more than aggregation.max_open_windows, {most}: shorten "
+                + "corrections_for or allowed_lateness, or raise max_open_windows"));
+        }
+        else if (rule.AllowedLateness is not null && waiting + 2 > most)
         {
             context.Problems.Add(new(rule.File, rule.Line, $"{rule.Path}.allowed_lateness",
                 $"\"{ConfigQuantity.FormatDuration(lateness)}\" with the interval \"{rule.IntervalText}\" keeps "

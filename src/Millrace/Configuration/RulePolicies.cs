@@ -9,6 +9,7 @@ namespace Millrace.Configuration;
 internal static class RulePolicies
 {
     private const long MostSeries = 1_000_000_000;
+    private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1);
 
     private static readonly (string Word, GapPolicy Value)[] Gaps =
         [("attribute", GapPolicy.Attribute), ("spread", GapPolicy.Spread), ("cap", GapPolicy.Cap)];
@@ -17,7 +18,7 @@ internal static class RulePolicies
         [("prometheus", ResetPolicy.Prometheus), ("victoriametrics", ResetPolicy.VictoriaMetrics)];
 
     private static readonly (string Word, LatePolicy Value)[] Lates =
-        [("drop", LatePolicy.Drop), ("carry", LatePolicy.Carry)];
+        [("drop", LatePolicy.Drop), ("carry", LatePolicy.Carry), ("correct", LatePolicy.Correct)];
 
     public static AggregationRuleConfig Read(ConfigReader reader, AggregationRuleConfig rule)
     {
@@ -25,12 +26,19 @@ internal static class RulePolicies
         {
             Gap = reader.Choice("gap", GapPolicy.Attribute, Gaps),
             Resets = reader.Choice("resets", ResetPolicy.Prometheus, Resets),
-            Late = ReadLate(reader),
+            Late = reader.Choice("late", LatePolicy.Drop, Lates),
+            CorrectionsFor = reader.OptionalDuration("corrections_for", Millisecond),
             RemembersSamples = reader.Choice("dedup", false, ("ends", false), ("exact", true)),
             ZeroInjection = reader.Flag("zero_injection", false),
             MaxSeries = reader.Number("max_series", 0, 0, MostSeries),
             MaxGroups = reader.Number("max_groups", 0, 0, MostSeries),
+            Exemplars = ReadExemplars(reader),
         };
+        if (read.CorrectionsFor is not null && read.Late != LatePolicy.Correct)
+        {
+            reader.Report("corrections_for", $"\"{reader.Text("corrections_for")}\" has no meaning without late: "
+                + "correct: write that, or remove the key");
+        }
         if (rule.Time == RuleTime.Arrival)
         {
             RefuseInArrivalTime(reader, read);
@@ -53,6 +61,7 @@ internal static class RulePolicies
         {
             writer.Text("late", WordOf(Lates, rule.Late));
         }
+        writer.OptionalDuration("corrections_for", rule.CorrectionsFor);
         if (rule.RemembersSamples)
         {
             writer.Text("dedup", "exact");
@@ -66,18 +75,18 @@ internal static class RulePolicies
         {
             writer.Number("max_groups", rule.MaxGroups);
         }
+        if (rule.Exemplars is { } exemplars)
+        {
+            writer.Number("exemplars", exemplars);
+        }
     }
 
-    private static LatePolicy ReadLate(ConfigReader reader)
+    /// <summary>The default is no part of a rule's definition: rules keep their keys.</summary>
+    private static int? ReadExemplars(ConfigReader reader)
     {
-        if (reader.Text("late") != "correct")
-        {
-            return reader.Choice("late", LatePolicy.Drop, Lates);
-        }
-        reader.Report("late", "\"correct\", which would write closed windows again, is not available in this version: "
-            + "write carry to book late samples into the oldest open window, or give the rule a longer "
-            + "allowed_lateness");
-        return LatePolicy.Drop;
+        var count = (int)reader.Number(
+            "exemplars", AggregationRuleConfig.DefaultExemplars, 0, AggregationRuleConfig.MostExemplars);
+        return count == AggregationRuleConfig.DefaultExemplars ? null : count;
     }
 
     /// <summary>Arrival time is vmagent's arithmetic, which knows none of this.</summary>

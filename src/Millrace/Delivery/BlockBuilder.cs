@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Text;
+using Millrace.Memory;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
@@ -41,7 +42,7 @@ internal sealed record BlockLimits
     /// <summary>Receivers refuse bodies above 32 MiB. One entry may pass it, alone or as the last one.</summary>
     public int MaxUncompressedBytes { get; init; } = 16 << 20;
 
-    /// <summary>Memory for fragments, about fifty bytes for a series.</summary>
+    /// <summary>Memory for fragments, about forty bytes for a series.</summary>
     public int MaxFragmentBytes { get; init; } = 64 << 20;
 }
 
@@ -65,21 +66,25 @@ internal sealed class BlockBuilder
     private const int SlackBytes = 128;
 
     private const int InitialBytes = 64 << 10;
-    private const int FragmentAlignment = 16;
+
+    /// <summary>Fragments are kept in chunks; the longest one takes a third.</summary>
+    private const int FragmentChunkBits = 16;
+    private const int FragmentChunkBytes = 1 << FragmentChunkBits;
+    private const int FragmentAlignment = 4;
 
     /// <summary>What stands before the next entry, where it is no series' entry. Both give the same bytes.</summary>
     private const int AtBlockStart = -1;
     private const int AfterOtherEntry = -2;
-    private const long NoFragment = long.MinValue;
+    private const int NoFragment = int.MinValue;
 
     private readonly ISeriesLabels _labels;
     private readonly BlockLimits _limits;
     private readonly FragmentEncoder _encoder = new();
 
     // What is known of series; outlives a block.
-    private Series[] _series = new Series[256];
+    private Column<Series> _series = new();
     private int _seriesCount;
-    private byte[] _fragments = new byte[InitialBytes];
+    private byte[][] _fragments = [];
     private int _fragmentsEnd;
     private int _unusedFragmentBytes;
 
@@ -114,18 +119,18 @@ internal sealed class BlockBuilder
 
     public int CompressedBytes => _end - PreambleRoomBytes;
 
-    /// <summary>Series registered; each costs 32 bytes and its fragment.</summary>
+    /// <summary>Series registered; each costs 28 bytes and its fragment.</summary>
     public int SeriesCount => _seriesCount;
+
+    /// <summary>What <see cref="Register"/> was given.</summary>
+    public int SeriesIdOf(int series) => _series[series].SeriesId;
 
     public int FragmentBytes => _fragmentsEnd;
 
     /// <summary>Gives a series its place here, a small dense number, whatever the id of its labels.</summary>
     public int Register(int seriesId)
     {
-        if (_seriesCount == _series.Length)
-        {
-            Array.Resize(ref _series, _series.Length * 2);
-        }
+        _series.EnsureCapacity(_seriesCount + 1);
         _series[_seriesCount] = new Series { SeriesId = seriesId, Key = NoFragment };
         return _seriesCount++;
     }
@@ -155,10 +160,12 @@ internal sealed class BlockBuilder
         }
         else
         {
-            ref var from = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_fragments), entry.Offset);
+            ref var from = ref Unsafe.Add(
+                ref MemoryMarshal.GetArrayDataReference(_fragments[entry.Offset >> FragmentChunkBits]),
+                entry.Offset & (FragmentChunkBytes - 1));
             ref var to = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_block), _end);
             CopyWithSlack(ref from, ref to, entry.Length);
-            _end += entry.Length;
+            _end += entry.Length + EntryForm.VolatileBytes(form);
             _previousEntryBytes = entry.EntryBytes;
         }
         // Room for the byte that is written too much is part of the slack.
@@ -304,11 +311,14 @@ internal sealed class BlockBuilder
             throw new InvalidOperationException("Series can be forgotten only after the block was sealed.");
         }
         _seriesCount = 0;
+        _series = new Column<Series>();
+        _fragments = [];
         _fragmentsEnd = 0;
         _unusedFragmentBytes = 0;
     }
 
-    private static long KeyOf(int previous, int form) => ((long)previous << 1) | (uint)form;
+    /// <summary>Fits: no cache has so many series.</summary>
+    private static int KeyOf(int previous, int form) => (previous << 1) | form;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool IsFullFor(ref Series entry, long timestampMs) =>
@@ -337,7 +347,7 @@ internal sealed class BlockBuilder
         if (entry.Key == KeyOf(_previous, form))
         {
             // Only room was missing.
-            AppendFragment(_fragments.AsSpan(entry.Offset, entry.Length));
+            AppendFragment(StoredAt(entry.Offset, entry.Length), EntryForm.VolatileBytes(form));
             _previousEntryBytes = entry.EntryBytes;
             return true;
         }
@@ -349,7 +359,9 @@ internal sealed class BlockBuilder
         var fragment = _previous < 0
             ? _encoder.Encode(labels, form)
             : _encoder.Encode(labels, form, _labels.LabelsOf(_series[_previous >> 1].SeriesId), _previous & 1);
-        AppendFragment(fragment);
+        // What changes with every sample need not be kept.
+        fragment = fragment[..^EntryForm.VolatileBytes(form)];
+        AppendFragment(fragment, EntryForm.VolatileBytes(form));
         _previousEntryBytes = EntryForm.FixedBytes(labels.Length, form) + EntryForm.VolatileBytes(form);
         // A series begins a block by accident; in the next round it most likely stands in the middle again.
         if (_previous != AtBlockStart)
@@ -374,14 +386,17 @@ internal sealed class BlockBuilder
         _end += volatileBytes;
     }
 
-    private void AppendFragment(ReadOnlySpan<byte> fragment)
+    private void AppendFragment(ReadOnlySpan<byte> fragment, int volatileBytes)
     {
-        EnsureRoom(fragment.Length);
+        EnsureRoom(fragment.Length + volatileBytes);
         fragment.CopyTo(_block.AsSpan(_end));
-        _end += fragment.Length;
+        _end += fragment.Length + volatileBytes;
     }
 
-    private void Keep(ReadOnlySpan<byte> fragment, ref Series entry, long key, int entryBytes)
+    private Span<byte> StoredAt(int offset, int length) =>
+        _fragments[offset >> FragmentChunkBits].AsSpan(offset & (FragmentChunkBytes - 1), length);
+
+    private void Keep(ReadOnlySpan<byte> fragment, ref Series entry, int key, int entryBytes)
     {
         var room = RoundUp(entry.Length);
         var wanted = RoundUp(fragment.Length);
@@ -399,24 +414,43 @@ internal sealed class BlockBuilder
                 room = 0;
             }
             _unusedFragmentBytes += room;
-            OutputBuffer.Reserve(ref _fragments, _fragmentsEnd, wanted + SlackBytes);
-            entry.Offset = _fragmentsEnd;
-            _fragmentsEnd += wanted;
+            entry.Offset = Reserve(wanted);
         }
         else
         {
             _unusedFragmentBytes += room - wanted;
         }
-        fragment.CopyTo(_fragments.AsSpan(entry.Offset));
+        fragment.CopyTo(StoredAt(entry.Offset, fragment.Length));
         entry.Length = (ushort)fragment.Length;
         entry.EntryBytes = (ushort)entryBytes;
         entry.Key = key;
     }
 
+    /// <summary>A place in one chunk.</summary>
+    private int Reserve(int sizeBytes)
+    {
+        var left = -_fragmentsEnd & (FragmentChunkBytes - 1);
+        if (left < sizeBytes)
+        {
+            _unusedFragmentBytes += left;
+            _fragmentsEnd += left;
+            var chunk = _fragmentsEnd >> FragmentChunkBits;
+            if (chunk == _fragments.Length)
+            {
+                Array.Resize(ref _fragments, Math.Max(4, chunk * 2));
+            }
+            _fragments[chunk] ??= new byte[FragmentChunkBytes + SlackBytes];
+        }
+        var offset = _fragmentsEnd;
+        _fragmentsEnd += sizeBytes;
+        return offset;
+    }
+
     private void DropFragments()
     {
-        foreach (ref var entry in _series.AsSpan(0, _seriesCount))
+        for (var series = 0; series < _seriesCount; series++)
         {
+            ref var entry = ref _series[series];
             entry.Key = NoFragment;
             entry.Length = 0;
         }
@@ -497,16 +531,17 @@ internal sealed class BlockBuilder
     }
 
     /// <summary>
-    /// A series as this builder knows it, 32 bytes. Its fragment is good where <see cref="Key"/> is that of the
+    /// A series as this builder knows it, 28 bytes. Its fragment is good where <see cref="Key"/> is that of the
     /// entry before and of the form wanted.
     /// </summary>
+    [StructLayout(LayoutKind.Sequential, Pack = 4)]
     private struct Series
     {
         public int SeriesId;
         public int BlockNumber;
-        public long Key;
-        public long LastTimestampMs;
+        public int Key;
         public int Offset;
+        public long LastTimestampMs;
         public ushort Length;
         public ushort EntryBytes;
     }

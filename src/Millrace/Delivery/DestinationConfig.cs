@@ -24,6 +24,11 @@ public sealed record DestinationConfig
     /// <summary>Extra request headers, such as <c>Authorization</c>. Values are secrets: never shown.</summary>
     public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>
+    /// A second value for a timestamp is not an error to the backend: rules that correct windows may send it one.
+    /// </summary>
+    public bool Corrections { get; init; }
+
     public TimeSpan SendTimeout { get; init; } = TimeSpan.FromMinutes(1);
 
     public TimeSpan RetryMinInterval { get; init; } = TimeSpan.FromSeconds(1);

@@ -14,7 +14,7 @@ internal readonly record struct OutputBlock(
 /// every destination, the rule's cumulative state after the window, and the input position both stand for.
 /// </summary>
 /// <remarks>
-/// Layout, little-endian, version 1:
+/// Layout, little-endian, version 1, or 2 for a correction:
 /// <code>
 /// u8 version | u128 rule key | i64 window end ms | i64 input LSN | u16 n, n bytes rule name
 /// u32 block count, then per block:
@@ -27,11 +27,22 @@ internal sealed record OutputGroup
 {
     public const byte FormatVersion = 1;
 
+    /// <summary>
+    /// Laid out the same. A release that does not know it leaves corrections unsent, and takes none of them for the
+    /// window itself.
+    /// </summary>
+    public const byte CorrectionVersion = 2;
+
     public UInt128 RuleKey { get; init; }
 
     public string RuleName { get; init; } = "";
 
     public long WindowEndMs { get; init; }
+
+    /// <summary>
+    /// The window stands in an earlier group: this one has what has changed. It is told by the close that made it.
+    /// </summary>
+    public bool IsCorrection { get; init; }
 
     /// <summary>The LSN of the close record in the input log.</summary>
     public long InputLsn { get; init; }
@@ -47,11 +58,11 @@ internal sealed record OutputGroup
         group = Empty;
         var reader = new PayloadReader(payload);
         var version = reader.Byte();
-        if (reader.Failed || version != FormatVersion)
+        if (reader.Failed || version is < FormatVersion or > CorrectionVersion)
         {
             problem = reader.Failed
                 ? "The output group is empty."
-                : $"The output group has format version {version}; this release reads {FormatVersion}.";
+                : $"The output group has format version {version}; this release reads up to {CorrectionVersion}.";
             return false;
         }
         var ruleKey = new UInt128((ulong)reader.Int64(), (ulong)reader.Int64());
@@ -87,6 +98,7 @@ internal sealed record OutputGroup
             RuleKey = ruleKey,
             RuleName = ruleName,
             WindowEndMs = windowEndMs,
+            IsCorrection = version == CorrectionVersion,
             InputLsn = inputLsn,
             Blocks = blocks,
             State = state,
@@ -110,11 +122,12 @@ internal sealed class OutputGroupWriter : IDisposable
     private int _countAt;
     private int _count;
 
-    public void Begin(UInt128 ruleKey, string ruleName, long windowEndMs, long inputLsn)
+    public void Begin(
+        UInt128 ruleKey, string ruleName, long windowEndMs, long inputLsn, bool isCorrection = false)
     {
         _payload.Clear();
         _count = 0;
-        _payload.Byte(OutputGroup.FormatVersion);
+        _payload.Byte(isCorrection ? OutputGroup.CorrectionVersion : OutputGroup.FormatVersion);
         _payload.Int64((long)(ulong)(ruleKey >> 64));
         _payload.Int64((long)(ulong)ruleKey);
         _payload.Int64(windowEndMs);

@@ -30,6 +30,17 @@ internal sealed class Column<T> where T : unmanaged
         }
     }
 
+    /// <summary>Takes the first rows of another column.</summary>
+    public void CopyFrom(Column<T> other, int count)
+    {
+        EnsureCapacity(count);
+        for (var i = 0; i < count; i += ChunkSize)
+        {
+            var rows = Math.Min(ChunkSize, count - i);
+            other._chunks[i >> ChunkBits].AsSpan(0, rows).CopyTo(_chunks[i >> ChunkBits]);
+        }
+    }
+
     private void Grow()
     {
         if (Capacity < ChunkSize)

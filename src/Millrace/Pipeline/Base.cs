@@ -17,8 +17,8 @@ namespace Millrace.Pipeline;
 /// </summary>
 internal sealed class Base
 {
-    public const int Format = 4;
-    public const int OldestFormat = 4;
+    public const int Format = 5;
+    public const int OldestFormat = 5;
 
     private readonly IDisk _disk;
     private readonly List<(string Path, long SizeBytes)> _parts = [];

@@ -90,7 +90,7 @@ internal sealed class BaseRules
             {
                 retiring.Add(new RetiringRule(rules[number], sources[entry.Source - 1]!, number)
                 {
-                    IsFinished = entry.ClosedThrough >= entry.Term.LastWindow,
+                    IsFinished = entry.ClosedThrough >= entry.Term.LastClose(rules[number]),
                 });
             }
         }

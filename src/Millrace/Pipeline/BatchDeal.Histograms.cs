@@ -3,77 +3,70 @@ using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
 
-/// <summary>A native histogram for one rule of one task.</summary>
-internal readonly record struct TaskHistogram(int Task, int Target, int Extra, long TimeMs);
+/// <summary>A native histogram or an exemplar for one rule of one task.</summary>
+internal readonly record struct TaskExtra(int Task, int Target, int Extra, long TimeMs);
 
 /// <summary>
-/// The part of a deal that goes to rules that make something of native histograms. There are few of them beside the
-/// samples: one list serves all tasks.
+/// The part of a deal that goes to rules that make something of native histograms or exemplars. There are few of them
+/// beside the samples: one list serves all tasks.
 /// </summary>
 internal sealed partial class BatchDeal
 {
-    private readonly List<TaskHistogram> _histograms = [];
+    private readonly List<TaskExtra> _extras = [];
 
     /// <summary>Of all tasks, in the batch's order.</summary>
-    public ReadOnlySpan<TaskHistogram> Histograms => CollectionsMarshal.AsSpan(_histograms);
+    public ReadOnlySpan<TaskExtra> Extras => CollectionsMarshal.AsSpan(_extras);
 
-    private void DealHistograms(DecodedBatch batch, RetiringTargets? retiring, long arrivalMs)
+    private void DealExtras(DecodedBatch batch, RetiringTargets? retiring, long arrivalMs)
     {
-        _histograms.Clear();
-        if (batch.HistogramCount == 0)
-        {
-            return;
-        }
+        _extras.Clear();
         for (var i = 0; i < batch.Extras.Count; i++)
         {
             var extra = batch.Extras[i];
-            if (extra.IsExemplar)
-            {
-                continue;
-            }
-            ref var entry = ref batch.Cache.Entry(extra.Series);
+            ref readonly var shape = ref batch.Cache.Shape(extra.Series);
             var timeMs = extra.TimestampMs == IWriteSink.NoTimestamp ? arrivalMs : extra.TimestampMs;
-            ref readonly var window = ref batch.TimeWindows[entry.Route];
-            var before = _histograms.Count;
-            if (entry.AggregateCount > 0
+            ref readonly var window = ref batch.TimeWindows[shape.Route];
+            var before = _extras.Count;
+            if (shape.AggregateCount > 0
                 && !window.IsTooOld(timeMs, arrivalMs) && !window.IsTooFarAhead(timeMs, arrivalMs))
             {
-                for (var t = entry.FirstAggregate; t < entry.FirstAggregate + entry.AggregateCount; t++)
+                for (var t = 0; t < shape.AggregateCount; t++)
                 {
-                    DealHistogram(batch, t, i, timeMs);
+                    DealExtra(batch, batch.Cache.FirstAggregate(extra.Series) + t, i, timeMs);
                 }
             }
-            if (_histograms.Count > before && entry.ForwardCount == 0)
+            if (_extras.Count > before && shape.ForwardCount + shape.ExtraForwardCount == 0)
             {
                 Ledger.DroppedExtras--; // Counted as not forwarded; it is not lost.
             }
             if (retiring is not null)
             {
-                DealHistogramToRetiring(batch, retiring, i, timeMs, arrivalMs);
+                DealExtraToRetiring(batch, retiring, i, timeMs, arrivalMs);
             }
         }
     }
 
-    private void DealHistogramToRetiring(
+    private void DealExtraToRetiring(
         DecodedBatch batch, RetiringTargets targets, int extra, long timeMs, long arrivalMs)
     {
         var (first, count) = targets.Of(batch.Extras[extra].Series);
         for (var target = first; target < first + count; target++)
         {
             var at = targets.Aggregate(target);
-            if (Wants(batch, targets, target, batch.Cache.Aggregate(at).Rule, timeMs, arrivalMs))
+            if (Wants(batch, targets, target, batch.Cache.PlaceOf(at).Rule, timeMs, arrivalMs))
             {
-                DealHistogram(batch, at, extra, timeMs);
+                DealExtra(batch, at, extra, timeMs);
             }
         }
     }
 
-    private void DealHistogram(DecodedBatch batch, int at, int extra, long timeMs)
+    private void DealExtra(DecodedBatch batch, int at, int extra, long timeMs)
     {
-        ref var target = ref batch.Cache.Aggregate(at);
-        if (batch.Generation.RulesInForce[target.Rule].TakesHistograms)
+        ref readonly var place = ref batch.Cache.PlaceOf(at);
+        var rule = batch.Generation.RulesInForce[place.Rule];
+        if (batch.Extras[extra].IsExemplar ? rule.TakesExemplars : rule.TakesHistograms)
         {
-            _histograms.Add(new TaskHistogram(target.Task, at, extra, timeMs));
+            _extras.Add(new TaskExtra(place.Task, at, extra, timeMs));
         }
     }
 }

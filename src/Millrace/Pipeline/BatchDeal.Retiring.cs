@@ -14,10 +14,10 @@ internal sealed partial class BatchDeal
             var (first, count) = targets.Of(batch.Series[i]);
             for (var target = first; target < first + count; target++)
             {
-                ref var aggregate = ref cache.Aggregate(targets.Aggregate(target));
-                if (Wants(batch, targets, target, aggregate.Rule, batch.TimesMs[i], arrivalMs))
+                ref readonly var place = ref cache.PlaceOf(targets.Aggregate(target));
+                if (Wants(batch, targets, target, place.Rule, batch.TimesMs[i], arrivalMs))
                 {
-                    _taskStarts[aggregate.Task + 1]++;
+                    _taskStarts[place.Task + 1]++;
                 }
             }
         }
@@ -32,12 +32,12 @@ internal sealed partial class BatchDeal
             for (var target = first; target < first + count; target++)
             {
                 var at = targets.Aggregate(target);
-                ref var aggregate = ref cache.Aggregate(at);
-                if (!Wants(batch, targets, target, aggregate.Rule, batch.TimesMs[i], arrivalMs))
+                ref readonly var place = ref cache.PlaceOf(at);
+                if (!Wants(batch, targets, target, place.Rule, batch.TimesMs[i], arrivalMs))
                 {
                     continue;
                 }
-                _taskSamples[_taskStarts[aggregate.Task]++] = new TaskSample
+                _taskSamples[_taskStarts[place.Task]++] = new TaskSample
                 {
                     Target = at,
                     TimeMs = batch.TimesMs[i],

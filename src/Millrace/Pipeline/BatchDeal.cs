@@ -64,7 +64,7 @@ internal sealed partial class BatchDeal
         }
         var retiring = batch.Generation.Retiring.Count > 0 ? batch.Cache.Retiring : null;
         Count(batch, arrivalMs);
-        DealHistograms(batch, retiring, arrivalMs);
+        DealExtras(batch, retiring, arrivalMs);
         if (retiring is not null)
         {
             CountRetiring(batch, retiring, arrivalMs);
@@ -96,14 +96,14 @@ internal sealed partial class BatchDeal
         var times = batch.TimesMs;
         for (var i = 0; i < series.Length; i++)
         {
-            ref var entry = ref cache.Entry(series[i]);
+            ref readonly var shape = ref cache.Shape(series[i]);
             _fates[i] = Dropped;
-            if (entry.Fate != SeriesFate.None)
+            if (shape.Fate != SeriesFate.None)
             {
-                Ledger.Count(entry.Fate);
+                Ledger.Count(shape.Fate);
                 continue;
             }
-            ref readonly var window = ref windows[entry.Route];
+            ref readonly var window = ref windows[shape.Route];
             if (window.IsTooOld(times[i], arrivalMs))
             {
                 Ledger.CountTooOld(arrivalMs - times[i]);
@@ -115,12 +115,13 @@ internal sealed partial class BatchDeal
                 continue;
             }
             _fates[i] = series[i];
-            for (var t = 0; t < entry.AggregateCount; t++)
+            if (shape.AggregateCount > 0)
             {
-                _taskStarts[TaskOf(cache, entry, entry.FirstAggregate + t) + 1]++;
+                _taskStarts[shape.FirstTask + 1]++;
+                CountOtherAggregates(cache, series[i], shape.AggregateCount);
             }
-            CountForwards(cache, entry, entry.ForwardCount);
-            if (entry.AggregateCount > 0)
+            CountForwards(cache, series[i], shape, shape.ForwardCount);
+            if (shape.AggregateCount > 0)
             {
                 Ledger.Aggregated++;
             }
@@ -131,21 +132,33 @@ internal sealed partial class BatchDeal
         }
         foreach (ref readonly var extra in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Extras))
         {
-            ref var entry = ref cache.Entry(extra.Series);
-            var forwards = entry.ForwardCount + entry.ExtraForwardCount;
+            ref readonly var shape = ref cache.Shape(extra.Series);
+            var forwards = shape.ForwardCount + shape.ExtraForwardCount;
             if (forwards == 0)
             {
                 Ledger.DroppedExtras++;
             }
-            CountForwards(cache, entry, forwards);
+            CountForwards(cache, extra.Series, shape, forwards);
         }
     }
 
-    private void CountForwards(SeriesCache cache, in SeriesEntry entry, int forwards)
+    private void CountOtherAggregates(SeriesCache cache, int series, int aggregates)
     {
-        for (var t = 0; t < forwards; t++)
+        for (var t = 1; t < aggregates; t++)
         {
-            _laneStarts[LaneOf(cache, entry, entry.FirstForward + t) + 1]++;
+            _taskStarts[cache.PlaceOf(cache.FirstAggregate(series) + t).Task + 1]++;
+        }
+    }
+
+    private void CountForwards(SeriesCache cache, int series, in SeriesShape shape, int forwards)
+    {
+        if (forwards > 0)
+        {
+            _laneStarts[shape.FirstLane + 1]++;
+        }
+        for (var t = 1; t < forwards; t++)
+        {
+            _laneStarts[cache.Forward(cache.FirstForward(series) + t).Lane + 1]++;
         }
     }
 
@@ -167,19 +180,23 @@ internal sealed partial class BatchDeal
             {
                 continue;
             }
-            ref var entry = ref cache.Entry(_fates[i]);
-            for (var t = entry.FirstAggregate; t < entry.FirstAggregate + entry.AggregateCount; t++)
+            ref readonly var shape = ref cache.Shape(_fates[i]);
+            var first = shape.AggregateCount > 0 ? cache.FirstAggregate(_fates[i]) : 0;
+            for (var t = 0; t < shape.AggregateCount; t++)
             {
-                ref var sample = ref _taskSamples[_taskStarts[TaskOf(cache, entry, t)]++];
-                sample.Target = t;
+                var task = t == 0 ? shape.FirstTask : cache.PlaceOf(first + t).Task;
+                ref var sample = ref _taskSamples[_taskStarts[task]++];
+                sample.Target = first + t;
                 sample.TimeMs = times[i];
                 sample.Value = values[i];
                 sample.StartMs = batch.StartMs(i);
             }
-            for (var t = entry.FirstForward; t < entry.FirstForward + entry.ForwardCount; t++)
+            first = shape.ForwardCount > 0 ? cache.FirstForward(_fates[i]) : 0;
+            for (var t = 0; t < shape.ForwardCount; t++)
             {
-                ref var sample = ref _laneSamples[_laneStarts[LaneOf(cache, entry, t)]++];
-                sample.Target = t;
+                var lane = t == 0 ? shape.FirstLane : cache.Forward(first + t).Lane;
+                ref var sample = ref _laneSamples[_laneStarts[lane]++];
+                sample.Target = first + t;
                 sample.Ordinal = ordinal;
                 sample.TimeMs = times[i];
                 sample.Value = values[i];
@@ -195,13 +212,14 @@ internal sealed partial class BatchDeal
 
     private void ScatterExtra(SeriesCache cache, in BatchExtra extra, int index)
     {
-        ref var entry = ref cache.Entry(extra.Series);
-        var end = entry.FirstForward + entry.ForwardCount + entry.ExtraForwardCount;
-        for (var t = entry.FirstForward; t < end; t++)
+        ref readonly var shape = ref cache.Shape(extra.Series);
+        var forwards = shape.ForwardCount + shape.ExtraForwardCount;
+        for (var t = 0; t < forwards; t++)
         {
-            _laneSamples[_laneStarts[LaneOf(cache, entry, t)]++] = new LaneSample
+            var target = cache.FirstForward(extra.Series) + t;
+            _laneSamples[_laneStarts[cache.Forward(target).Lane]++] = new LaneSample
             {
-                Target = t,
+                Target = target,
                 Ordinal = extra.Ordinal,
                 TimeMs = extra.TimestampMs,
                 Value = extra.Value,
@@ -209,12 +227,6 @@ internal sealed partial class BatchDeal
             };
         }
     }
-
-    private static int TaskOf(SeriesCache cache, in SeriesEntry entry, int target) =>
-        target == entry.FirstAggregate ? entry.FirstTask : cache.Aggregate(target).Task;
-
-    private static int LaneOf(SeriesCache cache, in SeriesEntry entry, int target) =>
-        target == entry.FirstForward ? entry.FirstLane : cache.Forward(target).Lane;
 
     private static void Reset(ref int[] starts, int count)
     {

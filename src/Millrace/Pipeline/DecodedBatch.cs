@@ -299,8 +299,8 @@ internal struct BatchSink(DecodedBatch batch, List<Label> labels) : IWriteSink
     private void Enter(int id)
     {
         _series = id;
-        ref var entry = ref _cache.Entry(id);
-        _invalid = entry.Fate == SeriesFate.InvalidLabels ? entry.Route : 0;
+        ref readonly var shape = ref _cache.Shape(id);
+        _invalid = shape.Fate == SeriesFate.InvalidLabels ? shape.Route : 0;
     }
 
     private readonly ResolvedSeries Resolve(ReadOnlySpan<byte> block)

@@ -36,9 +36,13 @@ internal sealed class DerivedWriter
             {
                 continue;
             }
-            foreach (var (endMs, samples) in Emitter.Windows(item.Parts[i]))
+            foreach (var (endMs, window) in Emitter.Windows(item.Parts[i]))
             {
-                Write(item.Generation, rule, endMs, SectionsOf(chain, rule, endMs, samples), payloads);
+                // Rules take each window once: what corrects it is for those who read the points.
+                if (!window.IsCorrection)
+                {
+                    Write(item.Generation, rule, endMs, SectionsOf(chain, rule, endMs, window.Samples), payloads);
+                }
             }
         }
         return payloads;
@@ -79,7 +83,8 @@ internal sealed class DerivedWriter
             return takers;
         }
         _found.Clear();
-        var series = OutputBlockWriter.SeriesOf(sample.Labels, _labels);
+        var block = sample.Labels.ToArray();
+        var series = OutputBlockWriter.SeriesOf(block, _labels);
         if (series is not null)
         {
             chain.FindTakers(rule, series, _found);
@@ -88,8 +93,7 @@ internal sealed class DerivedWriter
         for (var i = 0; i < takers.Length; i++)
         {
             var (taker, taken) = _found[i];
-            // Mostly nothing is relabeled: then the labels need not be kept twice.
-            takers[i] = new Taker(taker, taken.Equals(series) ? sample.Labels : LabelBlock.Encode(taken));
+            takers[i] = new Taker(taker, taken.Equals(series) ? block : LabelBlock.Encode(taken));
         }
         if (_takers.Count >= MaxKnownSeries)
         {

@@ -8,6 +8,11 @@ namespace Millrace.Pipeline;
 internal sealed record RecentWindow(long EndMs, int SampleCount, IReadOnlyList<OutputSample> First);
 
 /// <summary>
+/// A closed window of all tasks, its samples in the order of tasks; of one that was given before, those that changed.
+/// </summary>
+internal sealed record ClosedWindow(List<OutputSample> Samples, bool IsCorrection);
+
+/// <summary>
 /// Finishes closed windows, in the order of their close records: the shards' parts become sealed blocks per destination
 /// and lane, one output group is appended to the output log, and only then the blocks are offered for sending. A window
 /// that was appended is never built again for delivery: a restart replays its close and finds it in the output log.
@@ -27,6 +32,9 @@ internal sealed class Emitter
 
     // Windows that the output log holds behind the base. Each by itself: a power loss may leave a hole in the log.
     private readonly HashSet<(UInt128 Rule, long EndMs)> _found = [];
+
+    // A window may be corrected several times: once by one close.
+    private readonly HashSet<(UInt128 Rule, long EndMs, long InputLsn)> _foundCorrections = [];
 
     private readonly object _signal = new(); // covers _queue and _isStopping
     private readonly Queue<LogItem> _queue = new();
@@ -64,6 +72,9 @@ internal sealed class Emitter
     public Action<string>? Failed { get; set; }
 
     public long EmittedWindows { get; private set; }
+
+    /// <summary>Windows emitted before, of which changed samples were emitted again.</summary>
+    public long CorrectedWindows { get; private set; }
 
     public long EmittedSamples { get; private set; }
 
@@ -109,7 +120,14 @@ internal sealed class Emitter
             if (record.Header.Type == RecordType.OutputGroup
                 && OutputGroup.TryRead(record.Payload, out var group, out _))
             {
-                _found.Add((group.RuleKey, group.WindowEndMs));
+                if (group.IsCorrection)
+                {
+                    _foundCorrections.Add((group.RuleKey, group.WindowEndMs, group.InputLsn));
+                }
+                else
+                {
+                    _found.Add((group.RuleKey, group.WindowEndMs));
+                }
             }
         }
         if (reader.Failure is { } failure)
@@ -214,14 +232,18 @@ internal sealed class Emitter
         for (var i = 0; i < item.Closes.Count; i++)
         {
             var rule = item.Generation.RulesInForce[item.Closes[i].Rule];
-            foreach (var (endMs, samples) in Windows(item.Parts[i]))
+            foreach (var (endMs, window) in Windows(item.Parts[i]))
             {
-                if (IsEmitted(rule.Key, endMs))
+                if (window.IsCorrection && _foundCorrections.Remove((rule.Key, endMs, item.Lsn)))
+                {
+                    WindowsFoundAgain++;
+                }
+                else if (!window.IsCorrection && IsEmitted(rule.Key, endMs))
                 {
                     Remember(rule.Key, endMs);
                     WindowsFoundAgain++;
                 }
-                else if (!TryEmit(item, item.Closes[i].Rule, rule, endMs, samples))
+                else if (!TryEmit(item, item.Closes[i].Rule, rule, endMs, window))
                 {
                     return false;
                 }
@@ -259,27 +281,42 @@ internal sealed class Emitter
         return true;
     }
 
-    /// <summary>The windows of all tasks, oldest first, each with its samples in the order of tasks.</summary>
-    public static SortedDictionary<long, List<OutputSample>> Windows(List<WindowPart>?[] partsByTask)
+    /// <summary>The windows of all tasks, oldest first. A close gives one in all of them, or corrects it.</summary>
+    public static SortedDictionary<long, ClosedWindow> Windows(List<WindowPart>?[] partsByTask)
     {
-        var windows = new SortedDictionary<long, List<OutputSample>>();
+        var windows = new SortedDictionary<long, ClosedWindow>();
         foreach (var parts in partsByTask)
         {
             foreach (var part in parts ?? [])
             {
-                if (!windows.TryGetValue(part.EndMs, out var samples))
+                if (!windows.TryGetValue(part.EndMs, out var window))
                 {
-                    windows.Add(part.EndMs, samples = []);
+                    var samples = new List<OutputSample>(CountOf(partsByTask, part.EndMs));
+                    windows.Add(part.EndMs, window = new ClosedWindow(samples, part.IsCorrection));
                 }
-                samples.AddRange(part.Samples);
+                window.Samples.AddRange(part.Samples);
             }
         }
         return windows;
     }
 
-    private bool TryEmit(
-        CloseItem item, int ruleNumber, AggregationRule rule, long endMs, List<OutputSample> samples)
+    /// <summary>A deduplicator gives a sample of every series: a list that doubles would take twice the room.</summary>
+    private static int CountOf(List<WindowPart>?[] partsByTask, long endMs)
     {
+        var count = 0;
+        foreach (var parts in partsByTask)
+        {
+            foreach (var part in parts ?? [])
+            {
+                count += part.EndMs == endMs ? part.Samples.Count : 0;
+            }
+        }
+        return count;
+    }
+
+    private bool TryEmit(CloseItem item, int ruleNumber, AggregationRule rule, long endMs, ClosedWindow window)
+    {
+        var samples = window.Samples;
         if (samples.Count == 0)
         {
             return true;
@@ -290,11 +327,11 @@ internal sealed class Emitter
             Failed?.Invoke($"the input log could not be synced: {_input.Failure ?? _input.LastError}");
             return false;
         }
-        using var payload = _blocks.Build(item.Generation, ruleNumber, endMs, item.Lsn, samples);
+        using var payload = _blocks.Build(item.Generation, ruleNumber, endMs, item.Lsn, window, item.Families!);
         var header = new RecordHeader
         {
             Type = RecordType.OutputGroup,
-            FormatVersion = OutputGroup.FormatVersion,
+            FormatVersion = window.IsCorrection ? OutputGroup.CorrectionVersion : OutputGroup.FormatVersion,
             ArrivalMs = item.ArrivalMs,
         };
         var outcome = _output.Append(header, payload.Bytes.Span, out var lsn, reserved: true);
@@ -306,13 +343,20 @@ internal sealed class Emitter
             }
             return false;
         }
-        Remember(rule.Key, endMs);
-        EmittedWindows++;
         EmittedSamples += samples.Count;
-        lock (_recent)
+        if (window.IsCorrection)
         {
-            _recent[rule.Key] = new RecentWindow(
-                endMs, samples.Count, samples.GetRange(0, Math.Min(RecentSamples, samples.Count)));
+            CorrectedWindows++;
+        }
+        else
+        {
+            Remember(rule.Key, endMs);
+            EmittedWindows++;
+            lock (_recent)
+            {
+                _recent[rule.Key] = new RecentWindow(
+                    endMs, samples.Count, samples.GetRange(0, Math.Min(RecentSamples, samples.Count)));
+            }
         }
         Offer(payload.Blocks, lsn);
         return true;

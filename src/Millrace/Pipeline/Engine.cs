@@ -60,6 +60,9 @@ internal sealed class Engine
     /// <summary>Booked by the first worker, in log order.</summary>
     public Ledger Ledger { get; } = new();
 
+    /// <summary>Told by the first worker, in log order.</summary>
+    public FamilyBook Families { get; } = new();
+
     public int WorkerCount => _workers.Length;
 
     /// <summary>The configuration of the records handed over last.</summary>
@@ -147,8 +150,8 @@ internal sealed class Engine
 
     public void ReturnItem(BatchItem item)
     {
-        // A few dozen cover all connections; what a burst made beyond that is left to the collector.
-        if (_items.Count < 64 && !item.Batch.IsOversized)
+        // Two dozen cover all connections; what a burst made beyond that is left to the collector.
+        if (_items.Count < 24 && !item.Batch.IsOversized)
         {
             _items.Add(item);
         }
@@ -355,6 +358,7 @@ internal sealed class Engine
         if (reader.ReadInt32() == 1)
         {
             Ledger.Read(reader);
+            Families.Read(reader);
         }
         for (var task = reader.ReadInt32(); task >= 0; task = reader.ReadInt32())
         {

@@ -21,7 +21,12 @@ internal sealed class Lane : ISeriesLabels
     private readonly TimeProvider _time;
     private readonly BlockBuilder _builder;
     private readonly LogPosition _resumeAt;
-    private readonly List<(SeriesCache Cache, int Target)> _registered = [];
+
+    // To the builder a series is its target in the first of its caches, or, below 0, the complement of a number here.
+    private readonly List<(SeriesCache Cache, int Target)> _ofLaterCaches = [];
+    private SeriesCache? _firstCache;
+    private byte[] _labels = [];
+    private byte[] _otherLabels = [];
     private LogPosition? _sealAt;
     private SeriesCache? _cache;
     private int _round; // how often the builder's series were forgotten
@@ -49,8 +54,13 @@ internal sealed class Lane : ISeriesLabels
 
     public int FragmentBytes => _builder.FragmentBytes;
 
-    public ReadOnlySpan<byte> LabelsOf(int seriesId) =>
-        _registered[seriesId].Cache.LabelsOf(_registered[seriesId].Target);
+    public ReadOnlySpan<byte> LabelsOf(int seriesId)
+    {
+        // Two in turns: those of the call before stay valid.
+        (_labels, _otherLabels) = (_otherLabels, _labels);
+        var (cache, target) = seriesId >= 0 ? (_firstCache!, seriesId) : _ofLaterCaches[~seriesId];
+        return cache.LabelsOf(target, ref _labels);
+    }
 
     public void Add(BatchItem item, ReadOnlySpan<LaneSample> samples)
     {
@@ -105,25 +115,30 @@ internal sealed class Lane : ISeriesLabels
         if (_builder.IsEmpty)
         {
             _builder.ForgetSeries();
-            _registered.Clear();
+            _firstCache = cache;
+            _ofLaterCaches.Clear();
             _registeredByLabels = null;
             return;
         }
         _registeredByLabels = [];
-        for (var series = 0; series < _registered.Count; series++)
+        for (var series = 0; series < _builder.SeriesCount; series++)
         {
-            _registeredByLabels.TryAdd(StableHash.Hash128(LabelsOf(series)), series);
+            _registeredByLabels.TryAdd(StableHash.Hash128(LabelsOf(_builder.SeriesIdOf(series))), series);
         }
     }
 
     private void Register(ref ForwardTarget target, int index)
     {
         target.BuilderRound = _round;
-        if (_registeredByLabels is null
-            || !_registeredByLabels.TryGetValue(StableHash.Hash128(_cache!.LabelsOf(index)), out target.BuilderSeries))
+        if (_registeredByLabels is null || !_registeredByLabels.TryGetValue(
+            StableHash.Hash128(_cache!.LabelsOf(index, ref _labels)), out target.BuilderSeries))
         {
-            target.BuilderSeries = _builder.Register(_registered.Count);
-            _registered.Add((_cache!, index));
+            if (!ReferenceEquals(_cache, _firstCache))
+            {
+                _ofLaterCaches.Add((_cache!, index));
+                index = -_ofLaterCaches.Count;
+            }
+            target.BuilderSeries = _builder.Register(index);
         }
     }
 

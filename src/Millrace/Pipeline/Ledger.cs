@@ -30,7 +30,7 @@ internal sealed class Ledger
         public long Unused;
 
         /// <summary>
-        /// Histograms and exemplars have no rule to take them: dropped where only aggregation wanted the series.
+        /// Histograms and exemplars that no rule makes anything of: dropped where only aggregation wanted the series.
         /// </summary>
         public long DroppedExtras;
 

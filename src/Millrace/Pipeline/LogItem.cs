@@ -1,5 +1,6 @@
 using Millrace.Aggregation;
 using Millrace.Memory;
+using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
 
@@ -44,6 +45,9 @@ internal sealed class CloseItem(List<(int Rule, long ThroughWindow)> closes, Gen
 
     /// <summary>By close and task: what the shards gave, filled by the workers.</summary>
     public List<WindowPart>?[][] Parts { get; } = NewParts(closes.Count, generation.TaskCount);
+
+    /// <summary>What is known of families at this place of the log, filled by the first worker.</summary>
+    public IReadOnlyDictionary<string, MetricMetadata>? Families { get; set; }
 
     /// <summary>Rules that take what some close gives, and where their own closes wait for it.</summary>
     public List<(UInt128 Taker, long FromMs)> Takers { get; } = [];

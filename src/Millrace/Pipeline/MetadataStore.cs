@@ -19,6 +19,9 @@ internal sealed class MetadataStore
     private readonly ConcurrentDictionary<UInt128, MetricMetadata> _byBytes = new();
     private readonly ConcurrentDictionary<string, MetricMetadata> _byFamily = new();
 
+    // Of what rules make, by the name that is sent; the emitter's.
+    private readonly ConcurrentDictionary<string, MetricMetadata> _made = new();
+
     public int Count => _byFamily.Count;
 
     public static UInt128 HashOf(
@@ -46,16 +49,29 @@ internal sealed class MetadataStore
     }
 
     /// <summary>The metadata of a metric: its own, or that of the family whose suffixed form it is.</summary>
-    public MetricMetadata? Find(string metric)
+    public MetricMetadata? Find(string metric) =>
+        _made.TryGetValue(metric, out var made) ? made : Find(_byFamily, metric);
+
+    /// <summary>A rule makes the family. Dropped as a whole when there are too many: it is told again.</summary>
+    public void Make(MetricMetadata metadata)
     {
-        if (_byFamily.TryGetValue(metric, out var metadata))
+        if (_made.Count >= MaxFamilies)
+        {
+            _made.Clear();
+        }
+        _made[metadata.Family] = metadata;
+    }
+
+    public static MetricMetadata? Find(IReadOnlyDictionary<string, MetricMetadata> families, string metric)
+    {
+        if (families.TryGetValue(metric, out var metadata))
         {
             return metadata;
         }
         foreach (var suffix in Suffixes)
         {
             if (metric.EndsWith(suffix, StringComparison.Ordinal)
-                && _byFamily.TryGetValue(metric[..^suffix.Length], out metadata))
+                && families.TryGetValue(metric[..^suffix.Length], out metadata))
             {
                 return metadata;
             }

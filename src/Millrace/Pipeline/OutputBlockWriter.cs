@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Model;
@@ -28,32 +29,43 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 {
     private static readonly LabelLimits AnyLabels = new(int.MaxValue, int.MaxValue, int.MaxValue);
 
-    private const int MaxPlacements = 1 << 20;
-    private const int AnyRule = -1;
-
-    /// <summary>By several ways a series may come to one destination as several.</summary>
-    private sealed record Placement(int Lane, byte[]? Labels, Placement? Next = null);
+    /// <summary>Some thirty bytes each.</summary>
+    private const int MaxPlacements = 1 << 22;
 
     private readonly LaneBlock _block = new();
-    private readonly List<Placement> _places = [];
+
+    /// <summary>Of the samples, in their order.</summary>
+    private readonly List<(OutputPlacements Of, int Number)> _places = [];
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
-    // Only what goes through routes behind others depends on the rule, too; -1: any.
-    private readonly Dictionary<(SeriesResolver, int Rule, int, UInt128), Placement> _placements = [];
+    private readonly Dictionary<PlacementsKey, OutputPlacements> _placements = [];
     private readonly List<Label> _labels = [];
+    private readonly List<LabelSet> _sent = [];
+    private int _placementCount;
+    private byte[] _labelBytes = [];
+
+    /// <summary>Output and kind of sample are part of it: what is told of the series follows from them.</summary>
+    private readonly record struct PlacementsKey(
+        SeriesResolver Resolver, int Destination, int Rule, int Output, bool IsHistogram);
 
     public BuiltGroup Build(
-        Generation generation, int rule, long endMs, long inputLsn, List<OutputSample> samples)
+        Generation generation, int rule, long endMs, long inputLsn, ClosedWindow window,
+        IReadOnlyDictionary<string, MetricMetadata> families)
     {
         var blocks = new List<BuiltBlock>();
         var (resolver, ruleThere) = generation.ResolverOf(rule);
+        var of = generation.RulesInForce[rule];
         foreach (var destination in resolver.DestinationsOf(ruleThere))
         {
-            AddBlocks(resolver, ruleThere, destination, endMs, samples, blocks);
+            if (!window.IsCorrection || resolver.TakesCorrections(destination))
+            {
+                AddBlocks(
+                    resolver, (ruleThere, of), destination, endMs, window.Samples, blocks,
+                    (families, generation.Metadata));
+            }
         }
         var writer = new OutputGroupWriter();
-        var of = generation.RulesInForce[rule];
-        writer.Begin(of.Key, of.Name, endMs, inputLsn);
+        writer.Begin(of.Key, of.Name, endMs, inputLsn, window.IsCorrection);
         foreach (var block in blocks)
         {
             writer.AddBlock(
@@ -65,28 +77,47 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
-        SeriesResolver resolver, int rule, int destination, long endMs, List<OutputSample> samples,
-        List<BuiltBlock> blocks)
+        SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, long endMs,
+        List<OutputSample> samples, List<BuiltBlock> blocks,
+        (IReadOnlyDictionary<string, MetricMetadata> Input, MetadataStore Store) families)
     {
         var config = destinations[destination].Config;
-        var isPlaced = resolver.IsPlaced(rule);
-        var isChained = resolver.IsChained(rule);
-        _places.Clear();
-        foreach (var sample in samples)
+        if (_placementCount >= MaxPlacements)
         {
-            _places.Add(Place(resolver, isChained ? rule : AnyRule, destination, isPlaced, sample));
+            _placements.Clear();
+            _placementCount = 0;
+        }
+        _places.Clear();
+        foreach (ref readonly var sample in CollectionsMarshal.AsSpan(samples))
+        {
+            var key = new PlacementsKey(
+                resolver, destination, rule.Number, sample.Output, sample.Histogram is not null);
+            if (!_placements.TryGetValue(key, out var placements))
+            {
+                placements = new OutputPlacements(rule.Rule, sample.Output, key.IsHistogram);
+                _placements.Add(key, placements);
+            }
+            _places.Add((placements, Place(placements, key, sample)));
         }
         for (var lane = 0; lane < config.Lanes; lane++)
         {
             for (var i = 0; i < samples.Count; i++)
             {
-                for (var place = _places[i]; place is not null; place = place.Next)
+                var (placements, number) = _places[i];
+                for (; number >= 0; number = placements.NextOf(number))
                 {
-                    if (place.Lane != lane || place.Labels is not { } labels)
+                    if (placements.LaneOf(number) != lane)
                     {
                         continue;
                     }
-                    _block.Add(labels, endMs - samples[i].BeforeMs, samples[i]);
+                    if (placements.NoticeOf(number) is { } notice
+                        && notice.IsNews(endMs, families.Input, families.Store))
+                    {
+                        _block.Tell(notice.Told);
+                    }
+                    var relabeled = placements.RelabeledOf(number);
+                    _block.Add(
+                        relabeled ?? samples[i].Labels.Get(ref _labelBytes), endMs - samples[i].BeforeMs, samples[i]);
                     if (_block.Count == config.MaxSamplesPerBlock)
                     {
                         blocks.Add(_block.Seal(destination, lane));
@@ -101,68 +132,55 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    private Placement Place(
-        SeriesResolver resolver, int rule, int destination, bool isPlaced, in OutputSample sample)
+    /// <summary>The number of a sample's placement, or of its first one.</summary>
+    private int Place(OutputPlacements placements, in PlacementsKey key, in OutputSample sample)
     {
-        var key = (resolver, rule, isPlaced ? ~destination : destination, sample.Key);
-        if (!_placements.TryGetValue(key, out var placement))
+        var known = placements.Find(sample.Key);
+        if (known >= 0)
         {
-            placement = rule == AnyRule ? Place(resolver, destination, isPlaced, sample.Labels)
-                : PlaceChained(resolver, rule, destination, sample.Labels);
-            if (_placements.Count >= MaxPlacements)
-            {
-                _placements.Clear();
-            }
-            _placements.Add(key, placement);
+            return known;
         }
-        return placement;
-    }
-
-    private Placement Place(SeriesResolver resolver, int destination, bool isPlaced, byte[] block)
-    {
-        if (SeriesOf(block, _labels) is not { } series)
+        _placementCount++;
+        if (SeriesOf(sample.Labels.Get(ref _labelBytes), _labels) is not { } series)
         {
-            return new Placement(0, null);
+            return placements.AddDropped(sample.Key);
         }
-        if (isPlaced)
+        if (key.Resolver.IsChained(key.Rule))
         {
-            return new Placement(LaneKey.StableLaneOf(series, destinations[destination].Config.Lanes), block);
+            return PlaceChained(placements, key, sample, series);
         }
-        if (!resolver.TryPlace(destination, series, out var lane, out var sent))
+        if (key.Resolver.IsPlaced(key.Rule))
         {
-            return new Placement(0, null);
+            var laneThere = LaneKey.StableLaneOf(series, destinations[key.Destination].Config.Lanes);
+            return placements.Add(sample.Key, laneThere, null, null, "");
+        }
+        if (!key.Resolver.TryPlace(key.Destination, series, out var lane, out var sent))
+        {
+            return placements.AddDropped(sample.Key);
         }
         // Mostly nothing is relabeled: then the labels need not be kept twice.
-        return new Placement(lane, ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent));
+        var relabeled = ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent);
+        return placements.Add(sample.Key, lane, relabeled, sample.Group, sent[LabelSet.MetricName]);
     }
 
-    private Placement PlaceChained(SeriesResolver resolver, int rule, int destination, byte[] block)
+    /// <summary>By several routes a series may come to one destination as several.</summary>
+    private int PlaceChained(
+        OutputPlacements placements, in PlacementsKey key, in OutputSample sample, LabelSet series)
     {
-        Placement? places = null;
-        if (SeriesOf(block, _labels) is { } series)
+        var last = placements.AddDropped(sample.Key);
+        var first = last;
+        _sent.Clear();
+        foreach (var (to, placed) in key.Resolver.ResolveOutput(key.Rule, series).Places)
         {
-            foreach (var (to, placed) in resolver.ResolveOutput(rule, series).Places)
+            if (to == key.Destination && key.Resolver.TryPlace(to, placed, out var lane, out var sent)
+                && !_sent.Exists(other => other.Labels.SequenceEqual(sent.Labels)))
             {
-                if (to == destination && resolver.TryPlace(destination, placed, out var lane, out var sent))
-                {
-                    var labels = ReferenceEquals(sent, series) ? block : LabelBlock.Encode(sent);
-                    places = IsAmong(places, labels) ? places : new Placement(lane, labels, places);
-                }
+                _sent.Add(sent);
+                var relabeled = ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent);
+                last = placements.AddNext(last, lane, relabeled, sample.Group, sent[LabelSet.MetricName]);
             }
         }
-        return places ?? new Placement(0, null);
-    }
-
-    private static bool IsAmong(Placement? places, byte[] labels)
-    {
-        for (var place = places; place is not null; place = place.Next)
-        {
-            if (place.Labels.AsSpan().SequenceEqual(labels))
-            {
-                return true;
-            }
-        }
-        return false;
+        return first;
     }
 
     /// <summary>The series of an output's label block; <paramref name="scratch"/> is overwritten.</summary>
@@ -175,29 +193,43 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     private sealed class LaneBlock
     {
         private readonly ArrayBufferWriter<byte> _uncompressed = new();
+        private readonly ArrayBufferWriter<byte> _metadata = new(); // goes behind the samples
+        private readonly HashSet<string> _told = [];
         private byte[] _compressed = [];
         private long _minTimestampMs = long.MaxValue;
         private long _maxTimestampMs = long.MinValue;
 
         public int Count { get; private set; }
 
-        public void Add(byte[] labels, long timestampMs, in OutputSample sample)
+        public void Add(ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample)
         {
             if (sample.Histogram is { } histogram)
             {
-                V1SeriesWriter.WriteHistogram(_uncompressed, labels, timestampMs, histogram);
+                V1SeriesWriter.WriteHistogram(
+                    _uncompressed, labels, timestampMs, histogram, sample.Exemplars);
             }
             else
             {
-                V1SeriesWriter.Write(_uncompressed, labels, timestampMs, sample.Value, sample.StartMs);
+                V1SeriesWriter.Write(
+                    _uncompressed, labels, timestampMs, sample.Value, sample.StartMs, sample.Exemplars);
             }
             _minTimestampMs = Math.Min(_minTimestampMs, timestampMs);
             _maxTimestampMs = Math.Max(_maxTimestampMs, timestampMs);
             Count++;
         }
 
+        /// <summary>Of outputs that relabeling gives one name, the first speaks for it.</summary>
+        public void Tell(MetricMetadata metadata)
+        {
+            if (_told.Add(metadata.Family))
+            {
+                V1SeriesWriter.WriteMetadata(_metadata, metadata);
+            }
+        }
+
         public BuiltBlock Seal(int destination, int lane)
         {
+            _uncompressed.Write(_metadata.WrittenSpan);
             var maxBytes = Snappy.MaxEncodedLength(_uncompressed.WrittenCount);
             _compressed = _compressed.Length < maxBytes ? new byte[maxBytes] : _compressed;
             var length = Snappy.Encode(_uncompressed.WrittenSpan, _compressed);
@@ -205,6 +237,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             var block = new BuiltBlock(
                 destination, lane, Count, _minTimestampMs, _maxTimestampMs, _compressed.AsSpan(0, length).ToArray());
             _uncompressed.ResetWrittenCount();
+            _metadata.ResetWrittenCount();
+            _told.Clear();
             Count = 0;
             (_minTimestampMs, _maxTimestampMs) = (long.MaxValue, long.MinValue);
             return block;

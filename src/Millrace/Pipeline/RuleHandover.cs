@@ -50,14 +50,14 @@ internal sealed class RuleHandover
             generation.WithRetiring(retiring), [.. handover._terms], [.. handover._closedThrough]);
     }
 
-    /// <summary>Rules whose last window is closed are let go; null: there are none.</summary>
+    /// <summary>Rules whose last window is closed, and final, are let go; null: there are none.</summary>
     public static RulesInForce? LetGo(RulesInForce now)
     {
         var (generation, terms, closedThrough) = now;
         var isChanged = false;
         for (var i = generation.Rules.Length; i < terms.Length && generation.Retiring.Count > 0; i++)
         {
-            if (!generation.IsFinished(i) && closedThrough[i] >= terms[i].LastWindow)
+            if (!generation.IsFinished(i) && closedThrough[i] >= terms[i].LastClose(generation.RulesInForce[i]))
             {
                 generation = generation.WithFinished(i);
                 isChanged = true;
@@ -130,7 +130,8 @@ internal sealed class RuleHandover
         {
             var offsetMs = _before.Terms[known].Clock.OffsetMs;
             term = _before.Terms[known].ResumeAt(
-                rule.WindowOf(fromMs ?? _arrivalMs, offsetMs) + 1, _before.ClosedThrough[known]);
+                rule.WindowOf(fromMs ?? _arrivalMs, offsetMs) + 1,
+                _before.ClosedThrough[known] - rule.CorrectedWindows);
         }
         var closedThrough = known == None ? term.Clock.ClosedAtStart(rule) : _before.ClosedThrough[known];
         Add(term with { Predecessor = predecessor == None ? default : _old.RulesInForce[predecessor].Key },
@@ -156,7 +157,8 @@ internal sealed class RuleHandover
         }
         for (var i = 0; i < _old.RulesInForce.Length; i++)
         {
-            if (_goesOn[i] || _old.IsFinished(i) || LastWindow(i) is not { } last || last <= _before.ClosedThrough[i])
+            if (_goesOn[i] || _old.IsFinished(i) || LastWindow(i) is not { } last
+                || last + _old.RulesInForce[i].CorrectedWindows <= _before.ClosedThrough[i])
             {
                 continue;
             }

@@ -34,13 +34,48 @@ internal sealed class TrialRule(AggregationRule rule)
 
     public long AmbiguousResets { get; set; }
 
-    public void Add(long endMs, List<OutputSample> samples, int limit)
+    /// <summary>Samples given again because late ones came, with <c>late: correct</c>.</summary>
+    public long Corrections { get; private set; }
+
+    public void Add(long endMs, ClosedWindow window, int limit)
     {
+        var samples = window.Samples;
         foreach (var sample in samples)
         {
             _outputSeries.Add(sample.Key);
         }
+        if (window.IsCorrection)
+        {
+            Corrections += samples.Count;
+            Correct(endMs, samples, limit);
+            return;
+        }
         Windows.Add(new TrialWindow(endMs, samples.Count, samples.GetRange(0, Math.Min(limit, samples.Count))));
+    }
+
+    /// <summary>What is shown of a window are its last values.</summary>
+    private void Correct(long endMs, List<OutputSample> samples, int limit)
+    {
+        var at = Windows.FindIndex(window => window.EndMs >= endMs);
+        if (at < 0 || Windows[at].EndMs != endMs)
+        {
+            at = at < 0 ? Windows.Count : at;
+            Windows.Insert(at, new TrialWindow(endMs, 0, []));
+        }
+        var first = new List<OutputSample>(Windows[at].First);
+        foreach (var sample in samples)
+        {
+            var known = first.FindIndex(one => one.Key == sample.Key && one.BeforeMs == sample.BeforeMs);
+            if (known >= 0)
+            {
+                first[known] = sample;
+            }
+            else if (Windows[at].SampleCount == Windows[at].First.Count && first.Count < limit)
+            {
+                first.Add(sample); // All were shown, so this one is new.
+            }
+        }
+        Windows[at] = Windows[at] with { SampleCount = Math.Max(Windows[at].SampleCount, first.Count), First = first };
     }
 }
 
@@ -239,9 +274,9 @@ internal sealed class RuleTrial
         for (var i = 0; i < item.Closes.Count; i++)
         {
             var rule = item.Generation.RulesInForce[item.Closes[i].Rule];
-            foreach (var (endMs, samples) in Emitter.Windows(item.Parts[i]))
+            foreach (var (endMs, window) in Emitter.Windows(item.Parts[i]))
             {
-                _rules[rule.Key].Add(endMs, samples, _limit);
+                _rules[rule.Key].Add(endMs, window, _limit);
             }
         }
     }

@@ -212,7 +212,7 @@ internal sealed class RunningPipeline
             {
                 policy.Observe(LagsOf(rule));
             }
-            var through = Math.Min(rules.Terms[i].LastWindow, policy.CloseThrough(
+            var through = Math.Min(rules.Terms[i].LastClose(rule), policy.CloseThrough(
                 nowMs, isCatchingUp, rules.Generation.Chain.ReadyThrough(rules, i, Engine.Emitter.Derivations)));
             if (through > rules.ClosedThrough[i])
             {

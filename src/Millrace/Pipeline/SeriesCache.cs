@@ -1,9 +1,9 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Millrace.Aggregation;
-using Millrace.Delivery;
 using Millrace.Memory;
 using Millrace.Model;
+using Millrace.Protocols;
 
 namespace Millrace.Pipeline;
 
@@ -21,42 +21,48 @@ internal enum SeriesFate : byte
     Unused,
 }
 
-/// <summary>What was decided for a series, once.</summary>
-internal struct SeriesEntry
+/// <summary>
+/// What was decided for a series, but for its own targets: alike for most series, so that each is kept once.
+/// </summary>
+internal readonly record struct SeriesShape
 {
-    public int FirstAggregate;
-    public int FirstForward;
-    public ushort AggregateCount;
-    public ushort ForwardCount;
+    public SeriesFate Fate { get; init; }
+
+    public ushort Route { get; init; }
+
+    public ushort AggregateCount { get; init; }
+
+    public ushort ForwardCount { get; init; }
 
     /// <summary>Forwards behind those, of histograms and exemplars only.</summary>
-    public ushort ExtraForwardCount;
-
-    public ushort Route;
+    public ushort ExtraForwardCount { get; init; }
 
     /// <summary>Of the first aggregate and the first forward, mostly the only ones.</summary>
-    public ushort FirstTask;
-    public ushort FirstLane;
-    public SeriesFate Fate;
+    public ushort FirstTask { get; init; }
+
+    public ushort FirstLane { get; init; }
 }
 
-/// <summary>One rule that takes the series.</summary>
+/// <summary>One rule that takes the series: 20 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal struct AggregateTarget
 {
-    public UInt128 SeriesKey;
-    public ushort Task;
-    public ushort Rule;
+    public SeriesKey SeriesKey;
 
-    /// <summary>The group; of a deduplicator's series, its label block.</summary>
+    /// <summary>The group; of a deduplicator's series, its rule and task alone.</summary>
     public int Group;
-
-    /// <summary>See <see cref="RuleSeries"/>.</summary>
-    public uint Target;
 
     /// <summary>
     /// The slot in the shard, as it was last time. Written by the task's worker alone, always checked.
     /// </summary>
     public int SlotHint;
+}
+
+/// <summary>Where a group is aggregated.</summary>
+internal struct GroupPlace
+{
+    public ushort Rule;
+    public ushort Task;
 }
 
 /// <summary>One lane of one destination that carries the series.</summary>
@@ -71,10 +77,8 @@ internal struct ForwardTarget
     /// <summary>In which of the lane's rounds the number was given; numbers of earlier rounds mean nothing.</summary>
     public int BuilderRound;
 
-    public int LabelsLength;
-
-    /// <summary>In the arena; below 0 the complement of the number of a deduplicated series' block.</summary>
-    public long LabelsAddress;
+    /// <summary>In the label store.</summary>
+    public uint Labels;
 }
 
 /// <summary>
@@ -87,47 +91,94 @@ internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels, string[]? Inp
 /// since senders repeat their order, the id after the last one is tried first and mostly right, without a look at the
 /// table. The cache owns no state: dropping it changes speed, never a value.
 ///
+/// The label bytes are not kept: 96 bits of their keyed hash stand for them. Of ten million series two have the same
+/// ones with a chance of one in 10^15, and no sender can aim at that. A series costs 24 bytes and 5 of the index, each
+/// rule that takes it 20 bytes, each lane that carries it 16 bytes and the labels that it sends.
+///
 /// Any number of threads look up; adding takes the lock. What a reader finds through the table was written before.
 /// </summary>
-internal sealed class SeriesCache(
-    KeyedHash hash, int maxSeries, bool hasRetiring = false, bool hasReplicas = false) : ISeriesLabels
+internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetiring = false, bool hasReplicas = false)
 {
     private const int NotFound = -1;
+    private const int IndexPartBits = 8;
+    private const int LabelChunkBytes = 64 << 10;
 
+    /// <summary>16 bytes, so that none lies in two lines of the processor's cache.</summary>
     private struct Identity
     {
-        public UInt128 Hash;
+        public ulong HashLow;
+        public uint HashHigh;
         public int Next;
+
+        public readonly bool Is(UInt128 hash) => HashLow == (ulong)hash && HashHigh == (uint)(hash >> 64);
+    }
+
+    private struct Decision
+    {
+        public int Shape;
+
+        /// <summary>The first aggregate; where there is none, the first forward.</summary>
+        public int First;
+    }
+
+    private readonly struct Hashes(SeriesCache cache) : IHashes
+    {
+        public ulong HashOf(int number) => cache._identities[number].HashLow;
     }
 
     private readonly Lock _lock = new(); // covers adding
     private readonly Column<Identity> _identities = new();
-    private readonly Column<SeriesEntry> _entries = new();
+    private readonly Column<Decision> _decisions = new();
+    private readonly Column<int> _firstForwards = new(); // of series that have aggregates, too; ends with the last one
     private readonly Column<AggregateTarget> _aggregates = new();
+    private readonly Column<uint> _targets = new();  // by aggregate target, up to the last one that has one
     private readonly Column<uint> _replicas = new(); // by aggregate target, where rules tell replicas apart
+    private readonly Column<uint> _blocks = new();   // by aggregate target, up to the last one that is deduplicated
     private readonly Column<ForwardTarget> _forwards = new();
-    private readonly List<byte[]> _blocks = []; // labels of series that are deduplicated; shards keep them, too
-    private readonly ByteArena _labels = new();
+    private readonly LabelStore _labels = new(hash, LabelChunkBytes);
     private readonly List<GroupIdentity> _groups = [];
-    private readonly Dictionary<(int Rule, UInt128 Group), int> _groupNumbers = [];
-    private int[] _table = new int[1024]; // id + 1; replaced when it grows
+    private readonly Column<GroupPlace> _places = new(); // by group
+    private readonly Column<SeriesShape> _shapes = new();
+    private readonly HashIndex _index = new(IndexPartBits);
+
+    // For adding.
+    private readonly Dictionary<(int Rule, int Task, UInt128 Group), int> _groupNumbers = [];
+    private readonly Dictionary<SeriesShape, int> _shapeNumbers = [];
+    private readonly Dictionary<string, string> _texts = []; // of groups, whose labels are few and repeated
+    private readonly List<(byte[] Block, uint Address)> _stored = []; // of the series being added
     private int _aggregateCount;
     private int _forwardCount;
     private int _count;
 
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>The bound is reached: the owner starts a new, empty cache.</summary>
-    public bool IsFull => Count >= maxSeries;
+    /// <summary>A bound is reached: the owner starts a new, empty cache.</summary>
+    public bool IsFull =>
+        Count >= Math.Min(maxSeries, HashIndex.MaxCount / 2) || _labels.SizeBytes > LabelStore.MaxBytes;
 
     /// <summary>What rules of configurations before still take; null when none did as the cache began.</summary>
     public RetiringTargets? Retiring { get; } = hasRetiring ? new RetiringTargets() : null;
 
     public long LabelBytes => _labels.SizeBytes;
 
-    public ref SeriesEntry Entry(int id) => ref _entries[id];
+    public ref readonly SeriesShape Shape(int id) => ref _shapes[_decisions[id].Shape];
+
+    /// <summary>Of a series that has aggregates.</summary>
+    public int FirstAggregate(int id) => _decisions[id].First;
+
+    /// <summary>Of a series that has forwards.</summary>
+    public int FirstForward(int id)
+    {
+        ref var decision = ref _decisions[id];
+        return _shapes[decision.Shape].AggregateCount == 0 ? decision.First : _firstForwards[id];
+    }
 
     public ref AggregateTarget Aggregate(int index) => ref _aggregates[index];
+
+    public ref readonly GroupPlace PlaceOf(int aggregate) => ref _places[_aggregates[aggregate].Group];
+
+    /// <summary>Of a group.</summary>
+    public ref readonly GroupPlace Place(int group) => ref _places[group];
 
     /// <summary>Whether targets have a replica.</summary>
     public bool HasReplicas => hasReplicas;
@@ -135,21 +186,19 @@ internal sealed class SeriesCache(
     /// <summary>See <see cref="AggregationRule.ReplicaOf"/>.</summary>
     public uint ReplicaOf(int aggregate) => _replicas[aggregate];
 
+    /// <summary>See <see cref="RuleSeries"/>.</summary>
+    public uint TargetOf(int aggregate) => aggregate < _targets.Capacity ? _targets[aggregate] : 0;
+
     public ref ForwardTarget Forward(int index) => ref _forwards[index];
 
     public GroupIdentity Group(int index) => _groups[index];
 
-    /// <summary>What a deduplicator passes on: where its targets have a group, it has a label block.</summary>
-    public byte[] Block(int index) => _blocks[index];
+    /// <summary>What a deduplicator passes on.</summary>
+    public StoredLabels BlockOf(int aggregate) => new(_labels, _blocks[aggregate]);
 
     /// <summary>The labels that a forward target sends, as a label block.</summary>
-    public ReadOnlySpan<byte> LabelsOf(int seriesId)
-    {
-        ref var target = ref _forwards[seriesId];
-        return target.LabelsAddress < 0
-            ? _blocks[(int)~target.LabelsAddress]
-            : _labels[target.LabelsAddress, target.LabelsLength];
-    }
+    public ReadOnlySpan<byte> LabelsOf(int forward, ref byte[] buffer) =>
+        _labels.Get(_forwards[forward].Labels, ref buffer);
 
     public UInt128 HashOf(ReadOnlySpan<byte> labels) => hash.Hash(labels);
 
@@ -162,12 +211,12 @@ internal sealed class SeriesCache(
         if (previous >= 0)
         {
             var next = _identities[previous].Next;
-            if (next >= 0 && _identities[next].Hash == labelsHash)
+            if (next >= 0 && _identities[next].Is(labelsHash))
             {
                 return next;
             }
         }
-        return FindInTable(labelsHash, previous);
+        return FindInIndex(labelsHash, previous);
     }
 
     /// <summary>
@@ -177,7 +226,7 @@ internal sealed class SeriesCache(
     {
         lock (_lock)
         {
-            var known = FindInTable(labelsHash, previous);
+            var known = FindInIndex(labelsHash, previous);
             if (known != NotFound)
             {
                 return known;
@@ -185,8 +234,14 @@ internal sealed class SeriesCache(
             var id = _count;
             AddTargets(id, resolved);
             _identities.EnsureCapacity(id + 1);
-            _identities[id] = new Identity { Hash = labelsHash, Next = NotFound };
-            Insert(id);
+            _identities[id] = new Identity
+            {
+                HashLow = (ulong)labelsHash,
+                HashHigh = (uint)(labelsHash >> 64),
+                Next = NotFound,
+            };
+            _index.Add((ulong)labelsHash, id, new Hashes(this));
+            Volatile.Write(ref _count, id + 1);
             if (previous >= 0)
             {
                 _identities[previous].Next = id;
@@ -195,111 +250,97 @@ internal sealed class SeriesCache(
         }
     }
 
-    private int FindInTable(UInt128 labelsHash, int previous)
+    private int FindInIndex(UInt128 labelsHash, int previous)
     {
-        var table = Volatile.Read(ref _table);
-        var mask = table.Length - 1;
-        for (var i = (int)(ulong)labelsHash & mask; ; i = (i + 1) & mask)
+        var candidates = _index.Of((ulong)labelsHash);
+        while (candidates.Next(out var id))
         {
-            var entry = Volatile.Read(ref table[i]);
-            if (entry == 0)
+            if (!_identities[id].Is(labelsHash))
             {
-                return NotFound;
+                continue;
             }
-            if (_identities[entry - 1].Hash == labelsHash)
+            if (previous >= 0)
             {
-                if (previous >= 0)
-                {
-                    _identities[previous].Next = entry - 1;
-                }
-                return entry - 1;
+                _identities[previous].Next = id;
             }
+            return id;
         }
+        return NotFound;
     }
 
     private void AddTargets(int id, in ResolvedSeries resolved)
     {
-        _entries.EnsureCapacity(id + 1);
-        _entries[id] = new SeriesEntry
+        var shape = new SeriesShape
         {
-            FirstAggregate = _aggregateCount,
-            FirstForward = _forwardCount,
+            Fate = resolved.Fate,
+            Route = (ushort)resolved.Route,
             AggregateCount = (ushort)(resolved.Aggregates.Count + resolved.Deduplications.Count),
             ForwardCount = (ushort)resolved.Forwards.Count,
             ExtraForwardCount = (ushort)resolved.ExtraForwards.Count,
-            Route = (ushort)resolved.Route,
-            FirstTask = resolved.Aggregates.Count > 0 ? checked((ushort)resolved.Aggregates[0].Task) : (ushort)0,
-            FirstLane = resolved.Forwards.Count > 0 ? checked((ushort)resolved.Forwards[0].Lane) : (ushort)0,
-            Fate = resolved.Fate,
+            FirstTask = resolved.Aggregates.Count > 0 ? checked((ushort)resolved.Aggregates[0].Task)
+                : resolved.Deduplications.Count > 0 ? checked((ushort)resolved.Deduplications[0].Task)
+                : (ushort)0,
+            FirstLane = resolved.Forwards.Count > 0 ? checked((ushort)resolved.Forwards[0].Lane)
+                : resolved.ExtraForwards.Count > 0 ? checked((ushort)resolved.ExtraForwards[0].Lane)
+                : (ushort)0,
         };
-        _aggregates.EnsureCapacity(_aggregateCount + resolved.Aggregates.Count + resolved.Deduplications.Count);
+        _decisions.EnsureCapacity(id + 1);
+        _decisions[id] = new Decision
+        {
+            Shape = ShapeNumber(shape),
+            First = shape.AggregateCount > 0 ? _aggregateCount : _forwardCount,
+        };
+        if (shape.AggregateCount > 0 && shape.ForwardCount + shape.ExtraForwardCount > 0)
+        {
+            _firstForwards.EnsureCapacity(id + 1);
+            _firstForwards[id] = _forwardCount;
+        }
+        _stored.Clear();
         foreach (var (rule, task, series) in resolved.Aggregates)
         {
             AddAggregate(rule, task, series);
         }
         foreach (var (rule, task, key, labels, replica) in resolved.Deduplications)
         {
-            _aggregates[_aggregateCount++] = new AggregateTarget
-            {
-                SeriesKey = key,
-                Task = checked((ushort)task),
-                Rule = checked((ushort)rule),
-                Group = _blocks.Count,
-                SlotHint = NotFound,
-            };
-            _blocks.Add(labels);
-            SetReplica(replica);
+            AddAggregate(key, GroupNumber(rule, task, default, LabelSet.Empty, null), replica);
+            _blocks.EnsureCapacity(_aggregateCount);
+            _blocks[_aggregateCount - 1] = AddressOf(labels);
         }
         if (Retiring is not null)
         {
             AddRetiring(id, resolved.Retiring ?? []);
         }
-        AddForwards(resolved.Forwards, ofDeduplications: 0);
-        AddForwards(resolved.ExtraForwards, resolved.Deduplications.Count);
+        AddForwards(resolved.Forwards);
+        AddForwards(resolved.ExtraForwards);
     }
 
-    /// <summary>Of the target added last.</summary>
-    private void SetReplica(uint replica)
-    {
-        if (hasReplicas)
-        {
-            _replicas.EnsureCapacity(_aggregateCount);
-            _replicas[_aggregateCount - 1] = replica;
-        }
-    }
-
-    /// <param name="forwards">Label blocks that are one array are kept once.</param>
-    /// <param name="ofDeduplications">So many of the latest deduplications' blocks are the series'.</param>
-    private void AddForwards(List<(int Lane, byte[] Labels)> forwards, int ofDeduplications)
+    private void AddForwards(List<(int Lane, byte[] Labels)> forwards)
     {
         _forwards.EnsureCapacity(_forwardCount + forwards.Count);
-        byte[]? lastLabels = null;
-        var address = 0L;
         foreach (var (lane, labels) in forwards)
         {
-            if (!ReferenceEquals(labels, lastLabels))
-            {
-                var block = _blocks.Count - 1;
-                while (block >= _blocks.Count - ofDeduplications && !ReferenceEquals(_blocks[block], labels))
-                {
-                    block--;
-                }
-                address = block >= _blocks.Count - ofDeduplications ? ~(long)block : _labels.Add(labels);
-                lastLabels = labels;
-            }
-            _forwards[_forwardCount++] = new ForwardTarget
-            {
-                Lane = lane,
-                LabelsAddress = address,
-                LabelsLength = labels.Length,
-            };
+            _forwards[_forwardCount++] = new ForwardTarget { Lane = lane, Labels = AddressOf(labels) };
         }
+    }
+
+    /// <summary>Blocks of a series that are one array are kept once.</summary>
+    private uint AddressOf(byte[] block)
+    {
+        foreach (var (stored, known) in _stored)
+        {
+            if (ReferenceEquals(stored, block))
+            {
+                return known;
+            }
+        }
+        var address = _labels.Add(block);
+        _stored.Add((block, address));
+        return address;
     }
 
     private void AddRetiring(int id, IReadOnlyList<RetiringSeries> retiring)
     {
         Retiring!.Add(id, _aggregateCount, retiring);
-        _aggregates.EnsureCapacity(_aggregateCount + retiring.Count);
         foreach (var (rule, task, series, _) in retiring)
         {
             AddAggregate(rule, task, series);
@@ -311,61 +352,71 @@ internal sealed class SeriesCache(
     /// </summary>
     private void AddAggregate(int rule, int task, in RuleSeries series)
     {
-        _aggregates[_aggregateCount++] = new AggregateTarget
+        var group = GroupNumber(rule, task, series.GroupKey, series.Group, series.Labels);
+        AddAggregate(series.Key, group, series.Replica);
+        if (series.Target != 0)
         {
-            SeriesKey = series.Key,
-            Task = checked((ushort)task),
-            Rule = checked((ushort)rule),
-            Target = series.Target,
-            Group = GroupNumber(rule, series),
-            SlotHint = NotFound,
-        };
-        SetReplica(series.Replica);
+            _targets.EnsureCapacity(_aggregateCount);
+            _targets[_aggregateCount - 1] = series.Target;
+        }
     }
 
-    private int GroupNumber(int rule, in RuleSeries series)
+    private void AddAggregate(UInt128 key, int group, uint replica)
     {
-        var key = series.GroupKey;
-        foreach (var value in series.Labels ?? [])
+        _aggregates.EnsureCapacity(_aggregateCount + 1);
+        _aggregates[_aggregateCount++] = new AggregateTarget { SeriesKey = key, Group = group, SlotHint = NotFound };
+        if (hasReplicas)
         {
-            key = key * 31 + StableHash.Hash128(MemoryMarshal.AsBytes(value.AsSpan()));
+            _replicas.EnsureCapacity(_aggregateCount);
+            _replicas[_aggregateCount - 1] = replica;
         }
-        if (!_groupNumbers.TryGetValue((rule, key), out var number))
+    }
+
+    private int ShapeNumber(in SeriesShape shape)
+    {
+        if (!_shapeNumbers.TryGetValue(shape, out var number))
         {
-            number = _groups.Count;
-            _groups.Add(new GroupIdentity(series.GroupKey, series.Group, series.Labels));
-            _groupNumbers.Add((rule, key), number);
+            number = _shapeNumbers.Count;
+            _shapes.EnsureCapacity(number + 1);
+            _shapes[number] = shape;
+            _shapeNumbers.Add(shape, number);
         }
         return number;
     }
 
-    private void Insert(int id)
+    private int GroupNumber(int rule, int task, UInt128 groupKey, LabelSet labels, string[]? inputLabels)
     {
-        if ((id + 1) * 2 > _table.Length)
+        var key = groupKey;
+        foreach (var value in inputLabels ?? [])
         {
-            var larger = new int[_table.Length * 2];
-            for (var old = 0; old < id; old++)
-            {
-                Put(larger, old);
-            }
-            Put(larger, id);
-            Volatile.Write(ref _table, larger);
+            key = key * 31 + StableHash.Hash128(MemoryMarshal.AsBytes(value.AsSpan()));
         }
-        else
+        if (!_groupNumbers.TryGetValue((rule, task, key), out var number))
         {
-            Put(_table, id);
+            number = _groups.Count;
+            _groups.Add(new GroupIdentity(groupKey, Shared(labels), inputLabels));
+            _places.EnsureCapacity(number + 1);
+            _places[number] = new GroupPlace { Rule = checked((ushort)rule), Task = checked((ushort)task) };
+            _groupNumbers.Add((rule, task, key), number);
         }
-        Volatile.Write(ref _count, id + 1);
+        return number;
     }
 
-    private void Put(int[] table, int id)
+    /// <summary>The same labels, made of texts that other groups have, too.</summary>
+    private LabelSet Shared(LabelSet labels)
     {
-        var mask = table.Length - 1;
-        var i = (int)(ulong)_identities[id].Hash & mask;
-        while (table[i] != 0)
+        var shared = new Label[labels.Count];
+        for (var i = 0; i < shared.Length; i++)
         {
-            i = (i + 1) & mask;
+            var label = labels.Labels[i];
+            shared[i] = new Label(Shared(label.Name), Shared(label.Value));
         }
-        Volatile.Write(ref table[i], id + 1);
+        return LabelSet.FromSorted(shared);
+    }
+
+    private string Shared(string text)
+    {
+        ref var shared = ref CollectionsMarshal.GetValueRefOrAddDefault(_texts, text, out _);
+        return shared ??= text;
     }
 }

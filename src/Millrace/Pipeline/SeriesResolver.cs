@@ -127,6 +127,9 @@ internal sealed partial class SeriesResolver
     /// <summary>Whether a rule's output has the labels with which its destination sends it.</summary>
     public bool IsPlaced(int rule) => _rules[rule].Config.IsDeduplicator && _deduplicators.IsOfDestination(rule);
 
+    /// <summary>The destination is declared to take a second value for a timestamp.</summary>
+    public bool TakesCorrections(int destination) => _destinations[destination].Corrections;
+
     /// <summary>The lane and the labels with which a destination sends a series; false: it drops the series.</summary>
     public bool TryPlace(int destination, LabelSet series, out int lane, out LabelSet sent)
     {

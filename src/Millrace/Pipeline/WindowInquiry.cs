@@ -93,8 +93,18 @@ internal sealed class WindowInquiry
 
     public long EndMs { get; private set; }
 
-    /// <summary>The record that closed the window; 0: it is open, or another configuration was in force.</summary>
+    /// <summary>
+    /// The record behind which no sample counts any more; 0: there is none yet, or another configuration was in force.
+    /// </summary>
     public long CutLsn { get; private set; }
+
+    /// <summary>
+    /// The record with which the window was first written. With <c>late: correct</c> samples between it and the cut
+    /// are in, by corrections.
+    /// </summary>
+    public long FirstCutLsn { get; private set; }
+
+    public long FirstCutArrivalMs { get; private set; }
 
     public long CutArrivalMs { get; private set; }
 
@@ -179,9 +189,17 @@ internal sealed class WindowInquiry
     {
         foreach (var (key, through) in _closes)
         {
+            if (Rule is not { } rule || key != rule.Key)
+            {
+                continue;
+            }
             // With no_align_flush_to_interval the windows' offset is the end's own.
-            if (Rule is { } rule && key == rule.Key
-                && through >= rule.WindowOf(EndMs, ((EndMs % rule.IntervalMs) + rule.IntervalMs) % rule.IntervalMs))
+            var window = rule.WindowOf(EndMs, ((EndMs % rule.IntervalMs) + rule.IntervalMs) % rule.IntervalMs);
+            if (through >= window && FirstCutLsn == 0)
+            {
+                (FirstCutLsn, FirstCutArrivalMs) = (record.Lsn, record.Header.ArrivalMs);
+            }
+            if (through >= window + rule.CorrectedWindows)
             {
                 (CutLsn, CutArrivalMs) = (record.Lsn, record.Header.ArrivalMs);
             }

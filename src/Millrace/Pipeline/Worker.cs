@@ -217,6 +217,7 @@ internal sealed class Worker
             if (_index == 0)
             {
                 _engine.Ledger.Book(item.Deal.Ledger);
+                _engine.Families.Tell(item.Batch.Metadata);
             }
             for (var task = _index; task < _tasks.Length; task += _workerCount)
             {
@@ -229,7 +230,7 @@ internal sealed class Worker
         }
         if (!item.IsForLanesOnly)
         {
-            ApplyHistograms(item);
+            ApplyExtras(item);
         }
         var lanes = _engine.Lanes;
         for (var lane = _index; lane < lanes.Length; lane += _workerCount)
@@ -255,11 +256,12 @@ internal sealed class Worker
         foreach (ref readonly var sample in samples)
         {
             ref var target = ref cache.Aggregate(sample.Target);
-            var shard = shards[target.Rule] ?? NewShard(task, target.Rule);
+            var rule = cache.Place(target.Group).Rule;
+            var shard = shards[rule] ?? NewShard(task, rule);
             var slot = target.SlotHint;
             if (!shard.HoldsSeries(slot, target.SeriesKey))
             {
-                target.SlotHint = slot = SlotOf(shard, cache, target);
+                target.SlotHint = slot = SlotOf(shard, cache, sample.Target);
             }
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;
@@ -291,35 +293,44 @@ internal sealed class Worker
         _touched.Clear();
     }
 
-    private void ApplyHistograms(BatchItem item)
+    private void ApplyExtras(BatchItem item)
     {
         var cache = item.Batch.Cache;
-        foreach (ref readonly var histogram in item.Deal.Histograms)
+        foreach (ref readonly var dealt in item.Deal.Extras)
         {
-            if (histogram.Task % _workerCount != _index)
+            if (dealt.Task % _workerCount != _index)
             {
                 continue;
             }
-            var shards = _tasks[histogram.Task] ??= new RuleShard?[_rules.Terms.Length];
-            ref var target = ref cache.Aggregate(histogram.Target);
-            var shard = shards[target.Rule] ?? NewShard(histogram.Task, target.Rule);
+            var shards = _tasks[dealt.Task] ??= new RuleShard?[_rules.Terms.Length];
+            ref var target = ref cache.Aggregate(dealt.Target);
+            var rule = cache.Place(target.Group).Rule;
+            var shard = shards[rule] ?? NewShard(dealt.Task, rule);
             if (!shard.HoldsSeries(target.SlotHint, target.SeriesKey))
             {
-                target.SlotHint = SlotOf(shard, cache, target);
+                target.SlotHint = SlotOf(shard, cache, dealt.Target);
             }
-            var message = item.Batch.BytesOf(item.Batch.Extras[histogram.Extra]);
-            shard.AddHistogram(target.SlotHint, histogram.TimeMs, message, item.ArrivalMs);
+            var extra = item.Batch.Extras[dealt.Extra];
+            var bytes = item.Batch.BytesOf(extra);
+            if (extra.IsExemplar)
+            {
+                shard.AddExemplar(target.SlotHint, dealt.TimeMs, extra.Value, bytes, item.ArrivalMs);
+                continue;
+            }
+            var replica = cache.HasReplicas ? cache.ReplicaOf(dealt.Target) : 0;
+            shard.TakeHistogram(target.SlotHint, replica, dealt.TimeMs, bytes, item.ArrivalMs, _scratch);
         }
     }
 
-    private static int SlotOf(RuleShard shard, SeriesCache cache, in AggregateTarget target)
+    private static int SlotOf(RuleShard shard, SeriesCache cache, int aggregate)
     {
+        ref var target = ref cache.Aggregate(aggregate);
         if (shard is DedupShard deduplicator)
         {
-            return deduplicator.SlotOf(target.SeriesKey, cache.Block(target.Group));
+            return deduplicator.SlotOf(target.SeriesKey, cache.BlockOf(aggregate));
         }
         var group = cache.Group(target.Group);
-        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels, target.Target, group.InputLabels);
+        return shard.SlotOf(target.SeriesKey, group.Key, group.Labels, cache.TargetOf(aggregate), group.InputLabels);
     }
 
     private PendingSamples Lend(RuleShard shard)
@@ -342,6 +353,10 @@ internal sealed class Worker
 
     private void Apply(CloseItem item)
     {
+        if (_index == 0)
+        {
+            item.Families = _engine.Families.Now;
+        }
         for (var i = 0; i < item.Closes.Count; i++)
         {
             var (rule, throughWindow) = item.Closes[i];
@@ -399,6 +414,7 @@ internal sealed class Worker
         if (_index == 0)
         {
             _engine.Ledger.Write(writer);
+            _engine.Families.Write(writer);
         }
         for (var task = _index; task < _tasks.Length; task += _workerCount)
         {

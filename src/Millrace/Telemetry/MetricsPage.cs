@@ -128,6 +128,9 @@ internal sealed class MetricsPage
         page.Counter(
             "millrace_pipeline_emitted_windows_total", "Windows appended to the output log.", emitter.EmittedWindows);
         page.Counter(
+            "millrace_pipeline_corrected_windows_total",
+            "Windows of which changed samples were appended again, with late: correct.", emitter.CorrectedWindows);
+        page.Counter(
             "millrace_pipeline_emitted_samples_total", "Output samples appended to the output log.",
             emitter.EmittedSamples);
         page.Counter(

@@ -72,6 +72,15 @@ internal static class RuleMetrics
             "millrace_aggregation_unlike_histograms_total",
             "Native histograms left out, because their buckets do not fit those of the others.");
         WriteEach(page, rules, static rule => rule.UnlikeHistograms);
+        page.Counter("millrace_aggregation_exemplars_total", "Exemplars handed to the rule.");
+        WriteEach(page, rules, static rule => rule.Exemplars);
+        page.Counter(
+            "millrace_aggregation_sent_exemplars_total", "Exemplars that went with output series of closed windows.");
+        WriteEach(page, rules, static rule => rule.SentExemplars);
+        page.Counter(
+            "millrace_aggregation_dropped_exemplars_total",
+            "Exemplars for which there was no place, repeats among them. The rest waits for its window's end.");
+        WriteEach(page, rules, static rule => rule.DroppedExemplars);
         page.Counter("millrace_aggregation_output_samples_total", "Output samples of closed windows.");
         WriteEach(page, rules, static rule => rule.OutputSamples);
     }
@@ -83,6 +92,14 @@ internal static class RuleMetrics
             "millrace_aggregation_carried_samples_total",
             "Late samples that were booked into the oldest open window, with late: carry.");
         WriteEach(page, rules, static rule => rule.Carried);
+        page.Counter(
+            "millrace_aggregation_correcting_samples_total",
+            "Late samples that came in time to correct a window written before, with late: correct.");
+        WriteEach(page, rules, static rule => rule.CorrectingSamples);
+        page.Counter(
+            "millrace_aggregation_corrections_total",
+            "Output samples written again with another value, with late: correct.");
+        WriteEach(page, rules, static rule => rule.Corrections);
         page.Counter(
             "millrace_aggregation_capped_gaps_total",
             "Increases across a gap that were cut to one interval's share, with gap: cap.");

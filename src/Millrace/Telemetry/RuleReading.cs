@@ -41,9 +41,19 @@ internal sealed class RuleReading(AggregationRule rule, string name)
 
     public long UnlikeHistograms { get; private set; }
 
+    public long Exemplars { get; private set; }
+
+    public long SentExemplars { get; private set; }
+
+    public long DroppedExemplars { get; private set; }
+
     public long OutputSamples { get; private set; }
 
     public long Carried { get; private set; }
+
+    public long CorrectingSamples { get; private set; }
+
+    public long Corrections { get; private set; }
 
     public long CappedGaps { get; private set; }
 
@@ -129,8 +139,13 @@ internal sealed class RuleReading(AggregationRule rule, string name)
         Histograms += counters.Histograms;
         UnusedHistograms += counters.UnusedHistograms;
         UnlikeHistograms += counters.UnlikeHistograms;
+        Exemplars += counters.Exemplars;
+        SentExemplars += counters.SentExemplars;
+        DroppedExemplars += counters.DroppedExemplars;
         OutputSamples += counters.OutputSamples;
         Carried += counters.Carried;
+        CorrectingSamples += counters.CorrectingSamples;
+        Corrections += counters.Corrections;
         CappedGaps += counters.CappedGaps;
         NotRemembered += counters.NotRemembered;
         OverflowSeries += counters.OverflowSeries;

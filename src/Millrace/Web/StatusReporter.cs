@@ -191,7 +191,7 @@ internal sealed class StatusReporter(GatewayState state)
         var samples = new List<OutputReport>();
         foreach (var sample in window.First)
         {
-            samples.Add(new OutputReport(SeriesText(sample.Labels), sample.Value));
+            samples.Add(new OutputReport(SeriesText(sample.Labels.ToArray()), sample.Value));
         }
         return new WindowReport(window.EndMs, window.SampleCount, samples);
     }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.IO;
+using System.Linq;
 using System.Net.Http;
 using System.Text;
 using System.Text.Json;
@@ -30,6 +31,7 @@ public sealed class PrometheusServer : IAsyncDisposable
             $"--storage.tsdb.path={_folder.File("data")}",
             $"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-remote-write-receiver",
+            "--enable-feature=exemplar-storage",
             "--log.level=warn",
         ]);
     }
@@ -67,6 +69,25 @@ public sealed class PrometheusServer : IAsyncDisposable
     {
         var query = $"api/v1/query?query={Uri.EscapeDataString($"{selector}[{range}]")}";
         return StoredSeries.FromQueryAnswer(await _http.GetStringAsync(new Uri(_base, query)));
+    }
+
+    /// <summary>The stored exemplars of series: a line each, <c>series: value label="text"</c>.</summary>
+    public async Task<IReadOnlyList<string>> ReadExemplarsAsync(string selector, long fromMs, long toMs)
+    {
+        var query = FormattableString.Invariant(
+            $"api/v1/query_exemplars?query={Uri.EscapeDataString(selector)}&start={fromMs / 1e3}&end={toMs / 1e3}");
+        using var answer = JsonDocument.Parse(await _http.GetStringAsync(new Uri(_base, query)));
+        var lines = new List<string>();
+        foreach (var series in answer.RootElement.GetProperty("data").EnumerateArray())
+        {
+            var name = series.GetProperty("seriesLabels").GetProperty("__name__").GetString();
+            foreach (var exemplar in series.GetProperty("exemplars").EnumerateArray())
+            {
+                var labels = TextsOf(exemplar.GetProperty("labels")).Select(label => $"{label.Key}={label.Value}");
+                lines.Add($"{name}: {exemplar.GetProperty("value").GetString()} {string.Join(',', labels)}");
+            }
+        }
+        return lines;
     }
 
     /// <summary>

@@ -8,7 +8,10 @@ namespace Millrace.Tests.Aggregation;
 /// <summary>What a random stream may hold.</summary>
 internal sealed record StreamShape
 {
-    /// <summary>Samples come late by up to that share of the allowed lateness; above 1 some come too late.</summary>
+    /// <summary>
+    /// Samples come late by up to that share of the time in which they count, the allowed lateness and that of
+    /// corrections; above 1 some come too late.
+    /// </summary>
     public double Disorder { get; init; }
 
     public bool HasRepeats { get; init; }
@@ -67,6 +70,7 @@ internal sealed class RandomStream
     private readonly StreamShape _shape;
     private readonly List<(long ArrivalMs, StreamSample Sample)> _arrivals = [];
     private readonly long _latenessMs;
+    private readonly long _correctedMs;
 
     public RandomStream(int seed, StreamShape shape)
     {
@@ -75,6 +79,7 @@ internal sealed class RandomStream
         StartMs = 1_700_000_000_000 + _random.Next(600_000) * (long)_random.Next(1, 3);
         Config = shape.Rule(NewRule());
         _latenessMs = (long)(Config.Interval.TotalMilliseconds * _random.Next(0, 30) / 10);
+        _correctedMs = Config.CountCorrectedWindows() * (long)Config.Interval.TotalMilliseconds;
         Oracle = new AggregationOracle(new OracleRule(Config, StartMs));
         Records = NewRecords();
     }
@@ -162,7 +167,7 @@ internal sealed class RandomStream
             if (arrivalMs - _latenessMs > closedMs && _random.Next(3) > 0)
             {
                 close = closedMs = arrivalMs - _latenessMs;
-                Oracle.Close(closedMs);
+                Oracle.Close(closedMs - _correctedMs); // until then the window may be corrected
             }
             records.Add(new StreamRecord(arrivalMs, [.. samples], close));
         }
@@ -237,7 +242,7 @@ internal sealed class RandomStream
     private void Arrive(StreamSample sample, long? sentMs = null)
     {
         var isInOrder = _shape.Disorder == 0 || _random.Next(3) == 0;
-        var lagMs = isInOrder ? 0 : _random.NextDouble() * _shape.Disorder * _latenessMs;
+        var lagMs = isInOrder ? 0 : _random.NextDouble() * _shape.Disorder * (_latenessMs + _correctedMs);
         // Arrival in steps, so that some samples share a record.
         var stepMs = Math.Max(1, (long)Config.Interval.TotalMilliseconds / 10);
         var arrivalMs = Math.Max(StartMs, (sentMs ?? sample.TimeMs) + (long)lagMs);

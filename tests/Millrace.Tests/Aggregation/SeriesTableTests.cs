@@ -10,7 +10,7 @@ public sealed class SeriesTableTests
     public void Behaves_like_a_dictionary_under_random_additions_and_removals()
     {
         var random = new Random(1);
-        var table = new SeriesTable();
+        var table = new SeriesTable<UInt128>();
         var model = new Dictionary<UInt128, int>();
         for (var step = 0; step < 30_000; step++)
         {
@@ -47,7 +47,7 @@ public sealed class SeriesTableTests
     [Fact]
     public void Frees_are_reused_in_the_same_order_after_a_restart()
     {
-        var table = new SeriesTable();
+        var table = new SeriesTable<UInt128>();
         for (ulong key = 1; key <= 10; key++)
         {
             table.Add(key);
@@ -63,7 +63,7 @@ public sealed class SeriesTableTests
         }
     }
 
-    private static SeriesTable WrittenAndRead(SeriesTable table)
+    private static SeriesTable<UInt128> WrittenAndRead(SeriesTable<UInt128> table)
     {
         var stream = new MemoryStream();
         using (var writer = new SnapshotWriter(stream))
@@ -71,7 +71,7 @@ public sealed class SeriesTableTests
             table.Write(writer);
         }
         stream.Position = 0;
-        var read = new SeriesTable();
+        var read = new SeriesTable<UInt128>();
         using var reader = new SnapshotReader(stream);
         read.Read(reader);
         return read;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.IO;
 using System.Text;
 using Millrace.Aggregation;
+using Millrace.Aggregation.Histograms;
 using Millrace.Memory;
 using Millrace.Model;
 using Millrace.Protocols;
@@ -36,7 +37,7 @@ internal sealed class ShardRig
 
     public List<WindowPart> Parts { get; } = [];
 
-    /// <summary>A value per window's end and output series.</summary>
+    /// <summary>A value per window's end and output series; of several, by corrections, the last.</summary>
     public SortedDictionary<(long EndMs, string Series), double> Emitted
     {
         get
@@ -46,7 +47,15 @@ internal sealed class ShardRig
             {
                 foreach (var sample in part.Samples)
                 {
-                    table.Add((part.EndMs - sample.BeforeMs - _originMs, SeriesOf(sample)), sample.Value);
+                    var key = (part.EndMs - sample.BeforeMs - _originMs, SeriesOf(sample));
+                    if (Shard.Rule.CorrectedWindows > 0)
+                    {
+                        table[key] = sample.Value;
+                    }
+                    else
+                    {
+                        table.Add(key, sample.Value);
+                    }
                 }
             }
             return table;
@@ -74,6 +83,27 @@ internal sealed class ShardRig
             }
         }
         Flush(arrivalMs);
+    }
+
+    /// <param name="trace">The value of its only label.</param>
+    public void AddExemplar(long arrivalMs, LabelSet series, long timeMs, double value, string trace)
+    {
+        if (Shard.Rule.TryTake(series, _builder, out var taken) == RuleVerdict.Taken)
+        {
+            Shard.AddExemplar(
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels), _originMs + timeMs,
+                value, LabelBlock.Encode(LabelSet.Of(("trace_id", trace))), _originMs + arrivalMs);
+        }
+    }
+
+    public void AddHistogram(long arrivalMs, LabelSet series, long timeMs, NativeHistogram histogram)
+    {
+        if (Shard.Rule.TryTake(series, _builder, out var taken) == RuleVerdict.Taken)
+        {
+            Shard.TakeHistogram(
+                Shard.SlotOf(taken.Key, taken.GroupKey, taken.Group, taken.Target, taken.Labels), taken.Replica,
+                _originMs + timeMs, HistogramCodec.Write(histogram), _originMs + arrivalMs, _scratch);
+        }
     }
 
     /// <summary>Closes the windows that end at or before a time.</summary>
@@ -107,10 +137,10 @@ internal sealed class ShardRig
     public static string SeriesOf(OutputSample sample)
     {
         var labels = new List<Label>();
-        (LabelBlock.TryParse(sample.Labels, LabelLimits.Default, labels, out var defect)
+        (LabelBlock.TryParse(sample.Labels.ToArray(), LabelLimits.Default, labels, out var defect)
             || defect == LabelDefect.MissingMetricName).ShouldBeTrue();
         var set = LabelSet.From(labels);
-        sample.Key.ShouldBe(set.StableKey());
+        ((SeriesKey)sample.Key).ShouldBe((SeriesKey)set.StableKey());
         return set.ToString();
     }
 

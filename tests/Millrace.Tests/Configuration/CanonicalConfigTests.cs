@@ -18,8 +18,8 @@ public class CanonicalConfigTests
         again.CanonicalText.ShouldBe(config.CanonicalText);
         again.TimeWindow.ShouldBe(config.TimeWindow);
         again.AllMatchingRoutes.ShouldBe(config.AllMatchingRoutes);
-        again.Destinations.Select(d => (d.Name, d.Lanes, d.MaxSamplesPerBlock))
-            .ShouldBe(config.Destinations.Select(d => (d.Name, d.Lanes, d.MaxSamplesPerBlock)));
+        again.Destinations.Select(d => (d.Name, d.Lanes, d.MaxSamplesPerBlock, d.Corrections))
+            .ShouldBe(config.Destinations.Select(d => (d.Name, d.Lanes, d.MaxSamplesPerBlock, d.Corrections)));
         again.Aggregation.Rules.Count.ShouldBe(3);
         for (var i = 0; i < 3; i++)
         {

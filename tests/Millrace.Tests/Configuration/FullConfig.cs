@@ -61,11 +61,13 @@ internal static class FullConfig
             partial_windows: emit
             gap: spread
             resets: victoriametrics
-            late: carry
+            late: correct
+            corrections_for: 10m
             dedup: exact
             zero_injection: true
             max_series: 100000
             max_groups: 2000
+            exemplars: 5
           - name: peaks
             interval: 10s
             no_align_flush_to_interval: true
@@ -104,6 +106,7 @@ internal static class FullConfig
           - {action: labeldrop, regex: [tmp_a, tmp_b]}
           dedup_interval: 1m
           drop_input_labels: [zone]
+          corrections: true
           queue: {max_bytes: 2GiB, max_age: 12h, memory_bytes: 32MiB}
           lanes: 8
           flush_interval: 500ms

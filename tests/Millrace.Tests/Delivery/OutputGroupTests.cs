@@ -72,8 +72,25 @@ public sealed class OutputGroupTests
     [Fact]
     public void Says_which_version_it_cannot_read()
     {
-        OutputGroup.TryRead((byte[])[2, 0], out _, out var problem).ShouldBeFalse();
-        problem.ShouldContain("version 2");
+        OutputGroup.TryRead((byte[])[3, 0], out _, out var problem).ShouldBeFalse();
+        problem.ShouldContain("version 3");
+    }
+
+    [Theory]
+    [InlineData(false, 1)]
+    [InlineData(true, 2)]
+    public void A_correction_is_told_by_its_version_alone(bool isCorrection, byte version)
+    {
+        using var writer = new OutputGroupWriter();
+        using var other = new OutputGroupWriter();
+        writer.Begin(new UInt128(1, 2), "r", 3, 4, isCorrection);
+        other.Begin(new UInt128(1, 2), "r", 3, 4, !isCorrection);
+        var payload = writer.Finish([]).ToArray();
+
+        payload[0].ShouldBe(version);
+        payload[1..].ShouldBe(other.Finish([]).ToArray()[1..]);
+        OutputGroup.TryRead(payload, out var group, out _).ShouldBeTrue();
+        group.IsCorrection.ShouldBe(isCorrection);
     }
 
     [Fact]

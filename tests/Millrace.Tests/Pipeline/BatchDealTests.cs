@@ -55,7 +55,7 @@ public sealed class BatchDealTests
             var last = 0L;
             foreach (ref readonly var sample in _deal.ForTask(task))
             {
-                ((int)_batch.Cache.Aggregate(sample.Target).Task).ShouldBe(task);
+                ((int)_batch.Cache.PlaceOf(sample.Target).Task).ShouldBe(task);
                 sample.TimeMs.ShouldBeGreaterThanOrEqualTo(last); // a sample may be there for both rules
                 last = sample.TimeMs;
                 times.Add(sample.TimeMs);

@@ -45,11 +45,13 @@ public sealed class HistogramPipelineTests
 
         pipeline.Destinations[0].TryTakeDue(pipeline.Ingest.NowMs, out var sending).ShouldBeTrue();
         var lines = Decoded(sending.Body.Span);
-        lines.Count.ShouldBe(4);
+        lines.Count.ShouldBe(6);
         lines[0].ShouldBe("series __name__=h:10s_by_job_sum_last,job=x");
         Shown(lines[1]).ShouldBe("0/0.001 count 8 sum 11 zero 2 [-2:2 -1:4] [] False Gauge");
         lines[2].ShouldBe("series __name__=h:10s_by_job_increase,job=x");
         Shown(lines[3]).ShouldBe("0/0.001 count 0 sum 0 zero 0 [] [] False Gauge");
+        lines[4].ShouldStartWith("metadata h:10s_by_job_sum_last GaugeHistogram ");
+        lines[5].ShouldStartWith("metadata h:10s_by_job_increase GaugeHistogram ");
     }
 
     private RunningPipeline Start()

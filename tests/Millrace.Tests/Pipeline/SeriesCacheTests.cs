@@ -7,6 +7,7 @@ namespace Millrace.Tests.Pipeline;
 public sealed class SeriesCacheTests
 {
     private readonly SeriesCache _cache = new(new KeyedHash(new Random(1)), maxSeries: 5_000);
+    private byte[] _buffer = [];
 
     [Fact]
     public void Finds_what_was_added_and_nothing_else()
@@ -54,14 +55,14 @@ public sealed class SeriesCacheTests
         var second = _cache.Add(HashOf(2), first, Aggregated(rule: 0, key: 12, group));
         var other = _cache.Add(HashOf(3), second, Aggregated(rule: 1, key: 12, group));
 
-        ref var a = ref _cache.Aggregate(_cache.Entry(first).FirstAggregate);
-        ref var b = ref _cache.Aggregate(_cache.Entry(second).FirstAggregate);
-        ref var c = ref _cache.Aggregate(_cache.Entry(other).FirstAggregate);
+        ref var a = ref _cache.Aggregate(_cache.FirstAggregate(first));
+        ref var b = ref _cache.Aggregate(_cache.FirstAggregate(second));
+        ref var c = ref _cache.Aggregate(_cache.FirstAggregate(other));
         b.Group.ShouldBe(a.Group);
         c.Group.ShouldNotBe(a.Group);
         _cache.Group(a.Group).Labels.ShouldBe(group);
-        a.SeriesKey.ShouldBe((UInt128)11);
-        b.SeriesKey.ShouldBe((UInt128)12);
+        a.SeriesKey.ToUInt128().ShouldBe((UInt128)11);
+        b.SeriesKey.ToUInt128().ShouldBe((UInt128)12);
     }
 
     [Fact]
@@ -69,11 +70,11 @@ public sealed class SeriesCacheTests
     {
         var id = _cache.Add(
             HashOf(1), -1, new ResolvedSeries(SeriesFate.None, 0, [], [(3, [1, 2, 3]), (7, [4, 5])]));
-        var first = _cache.Entry(id).FirstForward;
-        _cache.Entry(id).ForwardCount.ShouldBe((ushort)2);
+        var first = _cache.FirstForward(id);
+        _cache.Shape(id).ForwardCount.ShouldBe((ushort)2);
         _cache.Forward(first).Lane.ShouldBe(3);
-        _cache.LabelsOf(first).ToArray().ShouldBe([1, 2, 3]);
-        _cache.LabelsOf(first + 1).ToArray().ShouldBe([4, 5]);
+        _cache.LabelsOf(first, ref _buffer).ToArray().ShouldBe([1, 2, 3]);
+        _cache.LabelsOf(first + 1, ref _buffer).ToArray().ShouldBe([4, 5]);
     }
 
     [Fact]

@@ -67,6 +67,9 @@ internal sealed class HistogramBook(AggregationRule rule, RuleClock clock)
     public bool Remembers(int slot, long closedMs) =>
         _bases.TryGetValue(slot, out var known) && known.TimeMs + rule.CounterMemoryMs >= closedMs;
 
+    /// <summary>Whether a later sample of the series was counted in a window before.</summary>
+    public bool IsOld(int slot, long timeMs) => _bases.TryGetValue(slot, out var known) && timeMs <= known.TimeMs;
+
     public void Forget(int slot) => _bases.Remove(slot);
 
     public void Write(SnapshotWriter writer)
@@ -167,6 +170,7 @@ internal sealed class HistogramBook(AggregationRule rule, RuleClock clock)
         rule.Config.FirstSample switch
         {
             FirstSample.Zero => false,
+            _ when rule.IsArrivalTime => firstMs >= clock.StartMs + rule.IgnoreFirstSampleMs,
             FirstSample.Count => firstMs >= clock.StartMs + rule.IgnoreFirstSampleMs,
             _ => first.StartMs >= clock.StartMs && first.StartMs <= firstMs
                 && firstMs - first.StartMs <= rule.CounterMemoryMs,

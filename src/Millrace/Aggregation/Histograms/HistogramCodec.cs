@@ -136,6 +136,29 @@ internal static class HistogramCodec
         return false;
     }
 
+    /// <summary>How many observations a message says there are; NaN: it is a stale marker.</summary>
+    public static double CountOf(ReadOnlySpan<byte> message)
+    {
+        var count = 0.0;
+        var reader = new FieldReader(message);
+        while (reader.NextField(out var tag))
+        {
+            switch (tag)
+            {
+                case CountInt:
+                    count = (ulong)reader.ReadInt64();
+                    break;
+                case CountFloat:
+                    count = reader.ReadDouble();
+                    break;
+                default:
+                    reader.Skip(tag);
+                    break;
+            }
+        }
+        return IsStaleMarker(message) ? double.NaN : count;
+    }
+
     /// <summary>The message without a timestamp.</summary>
     public static byte[] Write(NativeHistogram histogram)
     {

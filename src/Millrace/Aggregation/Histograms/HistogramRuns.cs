@@ -177,6 +177,39 @@ internal sealed class HistogramWindow(AggregationRule rule)
     /// <summary>By output; null where an output takes no histograms.</summary>
     public HistogramOutput?[] Outputs { get; } = NewOutputs(rule);
 
+    /// <summary>With deduplication: by series slot, the survivor of each interval, in their order.</summary>
+    public SortedDictionary<int, List<(long Interval, long TimeMs, NativeHistogram Sample)>> Held { get; } = [];
+
+    public bool Holds(int slot) => Runs.ContainsKey(slot) || Held.ContainsKey(slot);
+
+    /// <summary>
+    /// Of a series and interval the sample with the largest time stays, of equal times the larger one. False when one
+    /// was lost by it.
+    /// </summary>
+    public bool TryHold(int slot, long interval, long timeMs, NativeHistogram sample)
+    {
+        if (!Held.TryGetValue(slot, out var held))
+        {
+            Held.Add(slot, held = []);
+        }
+        var at = held.Count;
+        while (at > 0 && held[at - 1].Interval >= interval)
+        {
+            at--;
+        }
+        if (at == held.Count || held[at].Interval != interval)
+        {
+            held.Insert(at, (interval, timeMs, sample));
+            return true;
+        }
+        if (timeMs > held[at].TimeMs
+            || (timeMs == held[at].TimeMs && NativeHistogram.Compare(sample, held[at].Sample) > 0))
+        {
+            held[at] = (interval, timeMs, sample);
+        }
+        return false;
+    }
+
     public static HistogramOutput?[] NewOutputs(AggregationRule rule)
     {
         var outputs = new HistogramOutput?[rule.Outputs.Length];
@@ -212,6 +245,18 @@ internal sealed class HistogramWindow(AggregationRule rule)
             writer.Write(runs.Group);
             runs.Write(writer);
         }
+        writer.Write(Held.Count);
+        foreach (var (slot, held) in Held)
+        {
+            writer.Write(slot);
+            writer.Write(held.Count);
+            foreach (var (interval, timeMs, sample) in held)
+            {
+                writer.Write(interval);
+                writer.Write(timeMs);
+                HistogramRuns.Write(writer, sample);
+            }
+        }
         foreach (var output in Outputs)
         {
             output?.Write(writer, groupCount);
@@ -226,6 +271,15 @@ internal sealed class HistogramWindow(AggregationRule rule)
             var runs = new HistogramRuns(reader.ReadInt32());
             runs.Read(reader);
             Runs.Add(slot, runs);
+        }
+        for (var count = reader.ReadInt32(); count > 0; count--)
+        {
+            var held = new List<(long, long, NativeHistogram)>();
+            Held.Add(reader.ReadInt32(), held);
+            for (var samples = reader.ReadInt32(); samples > 0; samples--)
+            {
+                held.Add((reader.ReadInt64(), reader.ReadInt64(), HistogramRuns.ReadHistogram(reader)));
+            }
         }
         Reserve(groupCount);
         foreach (var output in Outputs)

@@ -37,6 +37,12 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
     /// <summary>Needs the increase of counters.</summary>
     public bool IsCounter { get; init; }
 
+    /// <summary>Needs the increase per second.</summary>
+    public bool UsesRates { get; init; }
+
+    /// <summary>Needs the increase without first samples.</summary>
+    public bool IgnoresFirstSamples { get; init; }
+
     /// <summary>Shows the sum over all windows so far.</summary>
     public bool IsCumulative { get; init; }
 
@@ -45,6 +51,14 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
 
     /// <summary>Adds what samples bring, so that it may be booked into another window: <c>late: carry</c>.</summary>
     public bool CarriesLate { get; init; }
+
+    /// <summary>Shows exemplars of its input: with labels, on the series of <see cref="ExemplarLabel"/>.</summary>
+    public bool CarriesExemplars => Label is null
+        ? IsCounter || Name is "sum_samples" or "sum_samples_total"
+        : ExemplarLabel is not null;
+
+    /// <summary>The value of <see cref="Label"/> on whose series exemplars are shown; null: on none.</summary>
+    public string? ExemplarLabel { get; init; }
 
     /// <summary>The label that tells apart its series of a group; null: it shows one.</summary>
     public string? Label { get; init; }
@@ -66,16 +80,19 @@ internal sealed record OutputKind(string Name, Func<OutputSetting, OutputWindow>
         },
         new("total_prometheus", _ => new IncreasePrometheus())
         {
-            IsCounter = true, IsCumulative = true, EmitsWhileAlive = true,
+            IsCounter = true, IsCumulative = true, EmitsWhileAlive = true, IgnoresFirstSamples = true,
             OfHistograms = HistogramUse.IncreasePrometheus,
         },
         new("increase", _ => new Increase()) { IsCounter = true, OfHistograms = HistogramUse.Increase },
         new("increase_prometheus", _ => new IncreasePrometheus())
         {
-            IsCounter = true, OfHistograms = HistogramUse.IncreasePrometheus,
+            IsCounter = true, IgnoresFirstSamples = true, OfHistograms = HistogramUse.IncreasePrometheus,
         },
-        new("rate_sum", _ => new Rate(average: false)) { IsCounter = true, OfHistograms = HistogramUse.Rate },
-        new("rate_avg", _ => new Rate(average: true)) { IsCounter = true },
+        new("rate_sum", _ => new Rate(average: false))
+        {
+            IsCounter = true, UsesRates = true, OfHistograms = HistogramUse.Rate,
+        },
+        new("rate_avg", _ => new Rate(average: true)) { IsCounter = true, UsesRates = true },
         new("sum_samples", _ => new SumSamples())
         {
             UsesSamples = true, EmitsWhileAlive = true, CarriesLate = true, OfHistograms = HistogramUse.Samples,

@@ -89,7 +89,18 @@ internal static class OutputText
             UsesSamples = true,
             Label = "quantile",
             LabelValues = texts,
+            ExemplarLabel = texts.Length == 0 ? null : texts[Array.IndexOf(ordered, Max(ordered))],
         }, null);
+    }
+
+    private static double Max(double[] values)
+    {
+        var max = values[0];
+        foreach (var value in values)
+        {
+            max = Math.Max(max, value);
+        }
+        return max;
     }
 
     private static (OutputKind?, string?) ReadDistinct(string[] arguments)

@@ -40,6 +40,10 @@ internal sealed class RemoteWriteV2Writer
     private readonly List<(BlockField Field, int Next)> _fields = [];
 
     private readonly Dictionary<int, SeriesMetadata?> _metadataByName = [];
+
+    /// <summary>What the block itself tells of families.</summary>
+    private readonly Dictionary<string, MetricMetadata> _metadataInBlock = [];
+    private readonly Func<string, MetricMetadata?> _findInBlock;
     private readonly List<uint> _labelRefs = [];
     private readonly List<uint> _previousRefs = [];
 
@@ -51,13 +55,15 @@ internal sealed class RemoteWriteV2Writer
     private byte[] _exemplars = [];
     private byte[] _request = [];
 
+    public RemoteWriteV2Writer() => _findInBlock = _metadataInBlock.GetValueOrDefault;
+
     /// <summary>
     /// The request, uncompressed, valid until the next call. Exemplars whose series has neither sample nor histogram
     /// in the block are left out, because a receiver must refuse such a series; the counts are of what was written.
     /// False when labels are malformed.
     /// </summary>
     /// <param name="block">A block that was read.</param>
-    /// <param name="metadataOf">By family; asked once for each metric name.</param>
+    /// <param name="metadataOf">By family; asked once for each metric name that the block tells nothing of.</param>
     public bool TryWrite(
         CanonicalBlock block, Func<string, MetricMetadata?>? metadataOf,
         out ReadOnlySpan<byte> request, out BlockCounts counts)
@@ -68,6 +74,7 @@ internal sealed class RemoteWriteV2Writer
         _symbols.Clear();
         _symbols.NumberOf([]);
         _metadataByName.Clear();
+        ReadMetadata(block);
         _labelRefs.Clear();
         _previousSet = -1;
         _seriesLength = 0;
@@ -328,13 +335,19 @@ internal sealed class RemoteWriteV2Writer
 
     private SeriesMetadata? MetadataOf(int nameRef, Func<string, MetricMetadata?>? metadataOf)
     {
-        if (metadataOf is null || nameRef == 0)
+        if (nameRef == 0 || (metadataOf is null && _metadataInBlock.Count == 0))
         {
             return null;
         }
         if (!_metadataByName.TryGetValue(nameRef, out var metadata))
         {
-            if (FindMetadata(Encoding.UTF8.GetString(_symbols[nameRef]), metadataOf) is { } found)
+            var name = Encoding.UTF8.GetString(_symbols[nameRef]);
+            var found = FindMetadata(name, _findInBlock);
+            if (found is null && metadataOf is not null)
+            {
+                found = FindMetadata(name, metadataOf);
+            }
+            if (found is not null)
             {
                 metadata = new SeriesMetadata(
                     found.Type,
@@ -361,6 +374,51 @@ internal sealed class RemoteWriteV2Writer
             }
         }
         return null;
+    }
+
+    /// <summary>What stands in the block beside the series; a damaged message tells nothing.</summary>
+    private void ReadMetadata(CanonicalBlock block)
+    {
+        _metadataInBlock.Clear();
+        foreach (ref readonly var entry in block.Entries)
+        {
+            if (!entry.IsSeries && TryReadMetadata(block.Bytes[entry.Start..entry.End], out var metadata))
+            {
+                _metadataInBlock[metadata.Family] = metadata;
+            }
+        }
+    }
+
+    private static bool TryReadMetadata(ReadOnlySpan<byte> field, out MetricMetadata metadata)
+    {
+        var (family, type, help, unit) = ("", 0L, "", "");
+        var outer = new FieldReader(field);
+        outer.NextField(out _);
+        var reader = new FieldReader(outer.ReadBytes());
+        while (reader.NextField(out var tag))
+        {
+            switch (tag)
+            {
+                case V1Wire.MetadataType:
+                    type = reader.ReadInt64();
+                    break;
+                case V1Wire.MetadataFamily:
+                    family = Encoding.UTF8.GetString(reader.ReadBytes());
+                    break;
+                case V1Wire.MetadataHelp:
+                    help = Encoding.UTF8.GetString(reader.ReadBytes());
+                    break;
+                case V1Wire.MetadataUnit:
+                    unit = Encoding.UTF8.GetString(reader.ReadBytes());
+                    break;
+                default:
+                    reader.Skip(tag);
+                    break;
+            }
+        }
+        metadata = new MetricMetadata(family, (MetricType)type, help, unit);
+        return !outer.IsFaulty && !reader.IsFaulty && family.Length > 0
+            && type is >= 0 and <= (long)MetricType.StateSet;
     }
 
     private ReadOnlySpan<byte> Assemble()

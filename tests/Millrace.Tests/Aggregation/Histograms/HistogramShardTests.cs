@@ -47,6 +47,33 @@ public sealed class HistogramShardTests
     }
 
     [Fact]
+    public void A_late_histogram_corrects_its_window_and_the_running_total()
+    {
+        var rig = new Rig(FirstSample.Zero, LatePolicy.Correct, "increase", "total", "sum_last");
+        rig.Add("p", 2_000, Histograms.Of((1, 10)));
+        rig.Add("p", 7_000, Histograms.Of((1, 12)));
+        rig.Close(10_000);
+        rig.Add("p", 12_000, Histograms.Of((1, 20)));
+        rig.Close(20_000);
+        rig.Restart();
+        rig.Add("p", 9_000, Histograms.Of((1, 15)));
+        rig.Close(30_000);
+
+        var given = new List<string>();
+        foreach (var part in rig.Parts.Where(part => part.IsCorrection))
+        {
+            foreach (var sample in part.Samples)
+            {
+                HistogramCodec.TryRead(sample.Histogram, 0, out var histogram).ShouldBeTrue();
+                var output = ShardRig.SeriesOf(sample).Split('_', '{')[3];
+                given.Add($"{(part.EndMs - FirstMs) / 1_000} {output} {histogram.Count}");
+            }
+        }
+        given.ShouldBe(["10 increase 5", "10 total 5", "10 sum 15", "20 increase 5"]);
+        rig.Shown("total", 20_000).ShouldStartWith("0/0.001 count 10 ");
+    }
+
+    [Fact]
     public void Gauges_are_summed_by_their_last_samples_and_have_no_increase()
     {
         var rig = new Rig("sum_last", "sum_samples", "increase");
@@ -240,6 +267,11 @@ public sealed class HistogramShardTests
         }
 
         public Rig(FirstSample firstSample, params string[] outputs)
+            : this(firstSample, LatePolicy.Drop, outputs)
+        {
+        }
+
+        public Rig(FirstSample firstSample, LatePolicy late, params string[] outputs)
         {
             var rule = new AggregationRule(
                 new AggregationRuleConfig
@@ -248,6 +280,7 @@ public sealed class HistogramShardTests
                     IntervalText = "10s",
                     By = ["a"],
                     FirstSample = firstSample,
+                    Late = late,
                     IgnoreFirstSampleInterval = TimeSpan.Zero,
                     Outputs = outputs,
                 },
