@@ -79,7 +79,6 @@ internal sealed class ChainRig
             destination.BeginStop();
             destination.FinishStop(Pipeline.Ingest.NowMs);
         }
-        // With threads it waits for them, for a moment.
         Pipeline.StopAsync().Wait(TimeSpan.FromSeconds(30)).ShouldBeTrue();
     }
 
