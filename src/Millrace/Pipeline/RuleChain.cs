@@ -83,13 +83,14 @@ internal sealed class RuleChain
     /// </summary>
     public long ReadyThrough(RulesInForce rules, int rule, Derivations derivations)
     {
-        if (IsEmpty || _upstream[rule].Count == 0 || rules.Generation.RulesInForce[rule].IsArrivalTime)
+        var all = rules.Generation.RulesInForce;
+        if (all[rule].IsArrivalTime)
         {
             return long.MaxValue;
         }
-        var all = rules.Generation.RulesInForce;
+        // Also of rules that were let go with their last close.
         var untilMs = derivations.UnderWayFromMs(all[rule].Key);
-        foreach (var upstream in _upstream[rule])
+        foreach (var upstream in IsEmpty ? [] : _upstream[rule])
         {
             var closedThrough = rules.ClosedThrough[upstream];
             if (closedThrough < rules.Terms[upstream].LastWindow)
