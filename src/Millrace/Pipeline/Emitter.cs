@@ -136,6 +136,18 @@ internal sealed class Emitter
         }
     }
 
+    /// <summary>
+    /// The input log lacks records, so a window cannot be built again as it was: whatever ends before a window that the
+    /// output log holds is taken to have been emitted, also where its group was damaged.
+    /// </summary>
+    public void TakeEarlierAsEmitted()
+    {
+        foreach (var (rule, endMs) in _found)
+        {
+            Remember(rule, endMs);
+        }
+    }
+
     public void StartThread()
     {
         _thread = new Thread(Run) { IsBackground = true, Name = "emitter" };

@@ -89,9 +89,11 @@ internal static class PipelineBuilder
                 input, pipeline, state?.Lsn ?? 0, state?.LanesNeedFromLsn ?? long.MaxValue, Compile, time);
         if (replayer is { LookbackLostRecords: > 0 and var lost })
         {
+            emitter.TakeEarlierAsEmitted();
             environment.Warned(
-                $"log.max_bytes ({config.Log.MaxBytes}) has cut off {lost} records behind the newest base: windows of "
-                + "that time lack them");
+                $"{lost} records behind the newest base that can be read are no longer in the log (its bound is "
+                + $"log.max_bytes, {config.Log.MaxBytes}): windows of that time lack them, and none of them is written "
+                + "again");
         }
         return new RunningPipeline(config, environment, pipeline, replayer, clock, input, output, destinations, state)
         {

@@ -83,8 +83,9 @@ public sealed class PipelineScenarioTests
         await both.Gateway.RestartAsync();
         await both.WaitForAsync(0, 1);
 
-        both.Received(SideBySide.Vmagent).ShouldBeEmpty();
         both.Received(SideBySide.Millrace).ShouldBe(["d{l=\"a\"} 1"]);
+        // vmagent loses it, unless one of its intervals, which begin with its process, happens to end just now.
+        both.Received(SideBySide.Vmagent).ShouldBeSubsetOf(both.Received(SideBySide.Millrace));
     }
 
     private static PlainSample Sample(string name, string label, string value, double number, long? timeMs = null) =>
