@@ -66,7 +66,9 @@ internal sealed class NaiveReplay
     private readonly HashSet<string> _bodies = [];
     private readonly HashSet<(string Series, long EndMs, long Bits)> _written = [];
     private readonly HashSet<(UInt128 Taker, string Series, long EndMs)> _taken = [];
+    private readonly Dictionary<UInt128, int> _changesAtClose = []; // by rule
     private byte[] _derived = [];
+    private int _changes; // of the configuration; a restart with the same one is none
     private NaiveConfig? _config;
 
     /// <param name="configs">By their canonical text.</param>
@@ -94,7 +96,9 @@ internal sealed class NaiveReplay
     /// <summary>Samples that came to rules behind others.</summary>
     public long DerivedSamples { get; private set; }
 
-    /// <summary>Of these, what came behind the close of a window for which the rule answers.</summary>
+    /// <summary>
+    /// Of these, what came behind the close of a window for which the rule answers, under the same configuration.
+    /// </summary>
     public long LateDerivedSamples { get; private set; }
 
     /// <summary>Of these, what no rule has written before them in the log, or what came before.</summary>
@@ -135,6 +139,7 @@ internal sealed class NaiveReplay
     {
         var before = _config;
         _config = config;
+        _changes += ReferenceEquals(before, config) ? 0 : 1;
         var old = (before?.Rules ?? []).Select(rule => rule.Key).ToList();
         var keys = config.Rules.Select(rule => rule.Key).ToHashSet();
         var gone = old.Where(key => !keys.Contains(key)).ToList();
@@ -274,7 +279,9 @@ internal sealed class NaiveReplay
             }
             var late = rule.LateSamples;
             rule.Add(sample, arrivalMs);
-            LateDerivedSamples += rule.AnswersAt(timeMs) ? rule.LateSamples - late : 0;
+            // A configuration that came since the close may have put the rule behind another one only now.
+            LateDerivedSamples += rule.AnswersAt(timeMs) && _changesAtClose.GetValueOrDefault(taker) == _changes
+                ? rule.LateSamples - late : 0;
         });
 
     private void Apply(in PlainSample received, long arrivalMs)
@@ -356,6 +363,7 @@ internal sealed class NaiveReplay
             {
                 continue;
             }
+            _changesAtClose[key] = _changes;
             var outputs = new List<ExpectedOutput>();
             rule.Close(BinaryPrimitives.ReadInt64LittleEndian(entry[16..]), outputs);
             foreach (var output in outputs)
