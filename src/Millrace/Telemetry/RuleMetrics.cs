@@ -9,14 +9,116 @@ internal static class RuleMetrics
     private const int FirstLagBits = 7;
     private const int LastLagBits = 22;
 
+    private sealed record Metric(string Name, string Help, Func<RuleReading, double?> Read);
+
+    private static readonly Metric[] Counters =
+    [
+        new("millrace_aggregation_rule_samples_total", "Samples handed to the rule.", static rule => rule.Samples),
+        new(
+            "millrace_aggregation_too_far_ahead_samples_total",
+            "Samples further ahead than the rule keeps windows.", static rule => rule.TooFarAhead),
+        new(
+            "millrace_aggregation_nan_samples_total",
+            "Stale markers and other values that are no number.", static rule => rule.NotANumber),
+        new(
+            "millrace_aggregation_repeated_samples_total",
+            "Samples equal in time to one that was counted already.", static rule => rule.Repeats),
+        new(
+            "millrace_aggregation_dedup_dropped_samples_total",
+            "Samples that gave way to another one of their series and dedup interval.",
+            static rule => rule.DedupDropped),
+        new(
+            "millrace_aggregation_replica_dropped_samples_total",
+            "Samples of replicas that were not the chosen one.", static rule => rule.ReplicaDropped),
+        new(
+            "millrace_aggregation_replica_failovers_total",
+            "Times that another replica took over, series by series.", static rule => rule.ReplicaFailovers),
+        new(
+            "millrace_aggregation_out_of_order_samples_total",
+            "Samples older than the last one of their series.", static rule => rule.OutOfOrder),
+        new("millrace_aggregation_resets_total", "Counter resets.", static rule => rule.CounterResets),
+        new(
+            "millrace_aggregation_ambiguous_resets_total",
+            "Out-of-order and late samples that might witness a reset nobody else saw.",
+            static rule => rule.AmbiguousResets),
+        new(
+            "millrace_aggregation_histograms_total",
+            "Native histograms handed to the rule.", static rule => rule.Histograms),
+        new(
+            "millrace_aggregation_unused_histograms_total",
+            "Native histograms that the rule can make nothing of, and stale markers among them.",
+            static rule => rule.UnusedHistograms),
+        new(
+            "millrace_aggregation_unlike_histograms_total",
+            "Native histograms left out, because their buckets do not fit those of the others.",
+            static rule => rule.UnlikeHistograms),
+        new("millrace_aggregation_exemplars_total", "Exemplars handed to the rule.", static rule => rule.Exemplars),
+        new(
+            "millrace_aggregation_sent_exemplars_total",
+            "Exemplars that went with output series of closed windows.", static rule => rule.SentExemplars),
+        new(
+            "millrace_aggregation_dropped_exemplars_total",
+            "Exemplars for which there was no place, repeats among them. The rest waits for its window's end.",
+            static rule => rule.DroppedExemplars),
+        new(
+            "millrace_aggregation_output_samples_total",
+            "Output samples of closed windows.", static rule => rule.OutputSamples),
+        new(
+            "millrace_aggregation_carried_samples_total",
+            "Late samples that were booked into the oldest open window, with late: carry.",
+            static rule => rule.Carried),
+        new(
+            "millrace_aggregation_correcting_samples_total",
+            "Late samples that came in time to correct a window written before, with late: correct.",
+            static rule => rule.CorrectingSamples),
+        new(
+            "millrace_aggregation_corrections_total",
+            "Output samples written again with another value, with late: correct.", static rule => rule.Corrections),
+        new(
+            "millrace_aggregation_capped_gaps_total",
+            "Increases across a gap that were cut to one interval's share, with gap: cap.",
+            static rule => rule.CappedGaps),
+        new(
+            "millrace_aggregation_not_remembered_samples_total",
+            "Samples beyond the bounds of dedup: exact; their series are treated as without it.",
+            static rule => rule.NotRemembered),
+        new(
+            "millrace_aggregation_overflow_series_total",
+            "Series that came to an overflow group because of max_groups.", static rule => rule.OverflowSeries),
+        new(
+            "millrace_aggregation_overflow_samples_total",
+            "Samples of series beyond max_series, booked into overflow groups without their series' state.",
+            static rule => rule.OverflowSamples),
+    ];
+
+    private static readonly Metric[] Gauges =
+    [
+        new("millrace_aggregation_series", "Input series that the rule remembers.", static rule => rule.Series),
+        new("millrace_aggregation_groups", "Groups that the rule keeps.", static rule => rule.Groups),
+        new("millrace_aggregation_overflow_groups", "Overflow groups among them.", static rule => rule.OverflowGroups),
+        new(
+            "millrace_aggregation_lateness_seconds",
+            "How long after its end a window stays open, as of now.", static rule => rule.LatenessMs / 1e3),
+        new(
+            "millrace_aggregation_closed_through_timestamp_seconds",
+            "The end of the last window that was closed.", static rule => rule.ClosedThroughMs / 1e3),
+    ];
+
     public static void Write(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
     {
         WriteInfo(page, rules);
-        WriteCounters(page, rules);
-        WritePolicies(page, rules);
+        foreach (var counter in Counters)
+        {
+            page.Counter(counter.Name, counter.Help);
+            WriteEach(page, rules, counter.Read);
+        }
         WriteLate(page, rules);
         WriteLags(page, rules);
-        WriteState(page, rules);
+        foreach (var gauge in Gauges)
+        {
+            page.Gauge(gauge.Name, gauge.Help);
+            WriteEach(page, rules, gauge.Read);
+        }
     }
 
     private static void WriteInfo(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
@@ -29,93 +131,6 @@ internal static class RuleMetrics
                 1, ("rule", rule.Name), ("interval", config.IntervalText),
                 ("outputs", string.Join(',', config.Outputs)), ("time", rule.Rule.IsArrivalTime ? "arrival" : "event"));
         }
-    }
-
-    private static void WriteCounters(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
-    {
-        page.Counter("millrace_aggregation_rule_samples_total", "Samples handed to the rule.");
-        WriteEach(page, rules, static rule => rule.Samples);
-        page.Counter(
-            "millrace_aggregation_too_far_ahead_samples_total", "Samples further ahead than the rule keeps windows.");
-        WriteEach(page, rules, static rule => rule.TooFarAhead);
-        page.Counter("millrace_aggregation_nan_samples_total", "Stale markers and other values that are no number.");
-        WriteEach(page, rules, static rule => rule.NotANumber);
-        page.Counter(
-            "millrace_aggregation_repeated_samples_total", "Samples equal in time to one that was counted already.");
-        WriteEach(page, rules, static rule => rule.Repeats);
-        page.Counter(
-            "millrace_aggregation_dedup_dropped_samples_total",
-            "Samples that gave way to another one of their series and dedup interval.");
-        WriteEach(page, rules, static rule => rule.DedupDropped);
-        page.Counter(
-            "millrace_aggregation_replica_dropped_samples_total", "Samples of replicas that were not the chosen one.");
-        WriteEach(page, rules, static rule => rule.ReplicaDropped);
-        page.Counter(
-            "millrace_aggregation_replica_failovers_total", "Times that another replica took over, series by series.");
-        WriteEach(page, rules, static rule => rule.ReplicaFailovers);
-        page.Counter(
-            "millrace_aggregation_out_of_order_samples_total", "Samples older than the last one of their series.");
-        WriteEach(page, rules, static rule => rule.OutOfOrder);
-        page.Counter("millrace_aggregation_resets_total", "Counter resets.");
-        WriteEach(page, rules, static rule => rule.CounterResets);
-        page.Counter(
-            "millrace_aggregation_ambiguous_resets_total",
-            "Out-of-order and late samples that might witness a reset nobody else saw.");
-        WriteEach(page, rules, static rule => rule.AmbiguousResets);
-        page.Counter("millrace_aggregation_histograms_total", "Native histograms handed to the rule.");
-        WriteEach(page, rules, static rule => rule.Histograms);
-        page.Counter(
-            "millrace_aggregation_unused_histograms_total",
-            "Native histograms that the rule can make nothing of, and stale markers among them.");
-        WriteEach(page, rules, static rule => rule.UnusedHistograms);
-        page.Counter(
-            "millrace_aggregation_unlike_histograms_total",
-            "Native histograms left out, because their buckets do not fit those of the others.");
-        WriteEach(page, rules, static rule => rule.UnlikeHistograms);
-        page.Counter("millrace_aggregation_exemplars_total", "Exemplars handed to the rule.");
-        WriteEach(page, rules, static rule => rule.Exemplars);
-        page.Counter(
-            "millrace_aggregation_sent_exemplars_total", "Exemplars that went with output series of closed windows.");
-        WriteEach(page, rules, static rule => rule.SentExemplars);
-        page.Counter(
-            "millrace_aggregation_dropped_exemplars_total",
-            "Exemplars for which there was no place, repeats among them. The rest waits for its window's end.");
-        WriteEach(page, rules, static rule => rule.DroppedExemplars);
-        page.Counter("millrace_aggregation_output_samples_total", "Output samples of closed windows.");
-        WriteEach(page, rules, static rule => rule.OutputSamples);
-    }
-
-    /// <summary>What the rule's policies did: late, gap, dedup, and its bounds.</summary>
-    private static void WritePolicies(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
-    {
-        page.Counter(
-            "millrace_aggregation_carried_samples_total",
-            "Late samples that were booked into the oldest open window, with late: carry.");
-        WriteEach(page, rules, static rule => rule.Carried);
-        page.Counter(
-            "millrace_aggregation_correcting_samples_total",
-            "Late samples that came in time to correct a window written before, with late: correct.");
-        WriteEach(page, rules, static rule => rule.CorrectingSamples);
-        page.Counter(
-            "millrace_aggregation_corrections_total",
-            "Output samples written again with another value, with late: correct.");
-        WriteEach(page, rules, static rule => rule.Corrections);
-        page.Counter(
-            "millrace_aggregation_capped_gaps_total",
-            "Increases across a gap that were cut to one interval's share, with gap: cap.");
-        WriteEach(page, rules, static rule => rule.CappedGaps);
-        page.Counter(
-            "millrace_aggregation_not_remembered_samples_total",
-            "Samples beyond the bounds of dedup: exact; their series are treated as without it.");
-        WriteEach(page, rules, static rule => rule.NotRemembered);
-        page.Counter(
-            "millrace_aggregation_overflow_series_total",
-            "Series that came to an overflow group because of max_groups.");
-        WriteEach(page, rules, static rule => rule.OverflowSeries);
-        page.Counter(
-            "millrace_aggregation_overflow_samples_total",
-            "Samples of series beyond max_series, booked into overflow groups without their series' state.");
-        WriteEach(page, rules, static rule => rule.OverflowSamples);
     }
 
     private static void WriteLate(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
@@ -153,21 +168,6 @@ internal static class RuleMetrics
             }
             page.Buckets(bounds, counts, sumSeconds: null, ("rule", rule.Name));
         }
-    }
-
-    private static void WriteState(ExpositionWriter page, IReadOnlyList<RuleReading> rules)
-    {
-        page.Gauge("millrace_aggregation_series", "Input series that the rule remembers.");
-        WriteEach(page, rules, static rule => rule.Series);
-        page.Gauge("millrace_aggregation_groups", "Groups that the rule keeps.");
-        WriteEach(page, rules, static rule => rule.Groups);
-        page.Gauge("millrace_aggregation_overflow_groups", "Overflow groups among them.");
-        WriteEach(page, rules, static rule => rule.OverflowGroups);
-        page.Gauge("millrace_aggregation_lateness_seconds", "How long after its end a window stays open, as of now.");
-        WriteEach(page, rules, static rule => rule.LatenessMs / 1e3);
-        page.Gauge(
-            "millrace_aggregation_closed_through_timestamp_seconds", "The end of the last window that was closed.");
-        WriteEach(page, rules, static rule => rule.ClosedThroughMs / 1e3);
     }
 
     /// <summary>A rule of which the number is not known yet is left out.</summary>

@@ -62,7 +62,7 @@ public sealed class CorrectionPropertyTests
         {
             var stream = new RandomStream(seed, AllShapes[shape]);
             var rig = new ShardRig(stream.Config, stream.StartMs);
-            Play(rig, stream, restartAt: -1);
+            rig.Play(stream);
 
             var (emitted, expected) = (rig.Emitted, stream.Oracle.Compute());
             foreach (var stayed in emitted.Keys.Except(expected.Keys).ToList())
@@ -107,8 +107,8 @@ public sealed class CorrectionPropertyTests
             var stream = new RandomStream(seed, AllShapes["in order"]);
             var (corrected, plain) = (new ShardRig(stream.Config, stream.StartMs),
                 new ShardRig(stream.Config with { Late = LatePolicy.Drop, CorrectionsFor = null }, stream.StartMs));
-            Play(corrected, stream, restartAt: -1);
-            Play(plain, stream, restartAt: -1);
+            corrected.Play(stream);
+            plain.Play(stream);
 
             SequenceOf(corrected).ShouldBe(SequenceOf(plain), $"seed {seed}, {stream.Config}");
         }
@@ -122,11 +122,11 @@ public sealed class CorrectionPropertyTests
         {
             var stream = new RandomStream(seed, shapes[seed % shapes.Length]);
             var undisturbed = new ShardRig(stream.Config, stream.StartMs);
-            Play(undisturbed, stream, restartAt: -1);
+            undisturbed.Play(stream);
             for (var at = seed % 5; at < stream.Records.Count; at += 5)
             {
                 var restarted = new ShardRig(stream.Config, stream.StartMs);
-                Play(restarted, stream, restartAt: at);
+                restarted.Play(stream, restartAt: at);
 
                 SequenceOf(restarted).ShouldBe(SequenceOf(undisturbed), $"seed {seed}, record {at}");
                 ShardRig.Snapshot(restarted.Shard).ShouldBe(
@@ -148,22 +148,5 @@ public sealed class CorrectionPropertyTests
             }
         }
         return sequence;
-    }
-
-    private static void Play(ShardRig rig, RandomStream stream, int restartAt)
-    {
-        for (var i = 0; i < stream.Records.Count; i++)
-        {
-            var record = stream.Records[i];
-            rig.Add(record.ArrivalMs, record.Samples);
-            if (i == restartAt)
-            {
-                rig.Restart();
-            }
-            if (record.CloseThroughMs is { } throughMs)
-            {
-                rig.Close(throughMs);
-            }
-        }
     }
 }

@@ -29,14 +29,15 @@ public sealed class DedupPropertyTests
             var stream = new RandomStream(seed, Shapes[seed % Shapes.Length]);
             var config = WithDedup(stream.Config, seed);
             var rig = new ShardRig(config, stream.StartMs);
-            var samples = Play(rig, stream, restartAt: -1);
+            rig.Play(stream);
 
             var (expected, survivors) = Expect(stream, config);
             WindowValues.Difference(rig.Emitted, expected).ShouldBeEmpty($"seed {seed}, {config}");
-            rig.Shard.Counters.DedupDropped.ShouldBe(
-                samples - survivors - rig.Shard.Counters.LateSamples.Sum() - rig.Shard.Counters.TooFarAhead
-                - rig.Shard.Counters.NotANumber, $"seed {seed}");
-            dropped += rig.Shard.Counters.DedupDropped;
+            var counters = rig.Shard.Counters;
+            counters.DedupDropped.ShouldBe(
+                counters.Samples - survivors - counters.LateSamples.Sum() - counters.TooFarAhead - counters.NotANumber,
+                $"seed {seed}");
+            dropped += counters.DedupDropped;
             values += expected.Count;
         }
         values.ShouldBeGreaterThan(Cases * 10, "the streams must say something");
@@ -54,8 +55,8 @@ public sealed class DedupPropertyTests
             var config = WithDedup(stream.Config, seed) with { Time = time };
             var undisturbed = new ShardRig(config, stream.StartMs);
             var restarted = new ShardRig(config, stream.StartMs);
-            Play(undisturbed, stream, restartAt: -1);
-            Play(restarted, stream, restartAt: seed * 7919 % stream.Records.Count);
+            undisturbed.Play(stream);
+            restarted.Play(stream, restartAt: seed * 7919 % stream.Records.Count);
 
             WindowValues.Difference(restarted.Emitted, undisturbed.Emitted).ShouldBeEmpty($"seed {seed}");
             ShardRig.Snapshot(restarted.Shard).ShouldBe(ShardRig.Snapshot(undisturbed.Shard), $"seed {seed}");
@@ -66,25 +67,6 @@ public sealed class DedupPropertyTests
     {
         int[] parts = [1, 2, 4, 10, 100];
         return config with { DedupInterval = config.Interval / parts[seed % parts.Length] };
-    }
-
-    /// <returns>How many samples the rule was handed.</returns>
-    private static long Play(ShardRig rig, RandomStream stream, int restartAt)
-    {
-        for (var i = 0; i < stream.Records.Count; i++)
-        {
-            var record = stream.Records[i];
-            rig.Add(record.ArrivalMs, record.Samples);
-            if (i == restartAt)
-            {
-                rig.Restart();
-            }
-            if (record.CloseThroughMs is { } throughMs)
-            {
-                rig.Close(throughMs);
-            }
-        }
-        return rig.Shard.Counters.Samples;
     }
 
     private static (SortedDictionary<(long EndMs, string Series), double> Values, int Survivors) Expect(

@@ -91,7 +91,7 @@ public sealed class EventShardPropertyTests
         {
             var stream = new RandomStream(seed, AllShapes[shape]);
             var rig = new ShardRig(stream.Config, stream.StartMs);
-            Play(rig, stream, restartAt: -1);
+            rig.Play(stream);
 
             var expected = stream.Oracle.Compute();
             WindowValues.Difference(rig.Emitted, expected).ShouldBeEmpty($"seed {seed}, {stream.Config}");
@@ -112,28 +112,11 @@ public sealed class EventShardPropertyTests
             var stream = new RandomStream(seed, shapes[seed % shapes.Length]);
             var undisturbed = new ShardRig(stream.Config, stream.StartMs);
             var restarted = new ShardRig(stream.Config, stream.StartMs);
-            Play(undisturbed, stream, restartAt: -1);
-            Play(restarted, stream, restartAt: seed * 7919 % stream.Records.Count);
+            undisturbed.Play(stream);
+            restarted.Play(stream, restartAt: seed * 7919 % stream.Records.Count);
 
             WindowValues.Difference(restarted.Emitted, undisturbed.Emitted).ShouldBeEmpty($"seed {seed}");
             ShardRig.Snapshot(restarted.Shard).ShouldBe(ShardRig.Snapshot(undisturbed.Shard), $"seed {seed}");
-        }
-    }
-
-    private static void Play(ShardRig rig, RandomStream stream, int restartAt)
-    {
-        for (var i = 0; i < stream.Records.Count; i++)
-        {
-            var record = stream.Records[i];
-            rig.Add(record.ArrivalMs, record.Samples);
-            if (i == restartAt)
-            {
-                rig.Restart();
-            }
-            if (record.CloseThroughMs is { } throughMs)
-            {
-                rig.Close(throughMs);
-            }
         }
     }
 }

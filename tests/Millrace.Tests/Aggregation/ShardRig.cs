@@ -113,6 +113,24 @@ internal sealed class ShardRig
         Shard.Close(after - 1, _scratch, Parts);
     }
 
+    /// <summary>All records of a stream; behind one of them it restarts, if a number is given.</summary>
+    public void Play(RandomStream stream, int restartAt = -1)
+    {
+        for (var i = 0; i < stream.Records.Count; i++)
+        {
+            var record = stream.Records[i];
+            Add(record.ArrivalMs, record.Samples);
+            if (i == restartAt)
+            {
+                Restart();
+            }
+            if (record.CloseThroughMs is { } throughMs)
+            {
+                Close(throughMs);
+            }
+        }
+    }
+
     /// <summary>Writes the shard's state and goes on with a new shard that read it.</summary>
     public void Restart()
     {
