@@ -1,14 +1,16 @@
 using System.Buffers;
-using Millrace.Protocols.Compression;
 
 namespace Millrace.Delivery;
 
 /// <summary>
-/// A backend as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides by
-/// the answers what becomes of them. Passive: no thread, no timer, no clock of its own; its pump (or a simulation)
-/// drives it with <see cref="TryTakeDue"/> and <see cref="Complete"/>.
+/// Where blocks go, as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides
+/// by the answers what becomes of them. Behind it is one backend, or several nodes of which each has some of the lanes.
+/// Passive: no thread, no timer, no clock of its own; its pump (or a simulation) drives it with
+/// <see cref="TryTakeDue"/> and <see cref="Complete"/>.
 /// </summary>
 /// <remarks>
+/// <para><b>Nodes.</b> A block is sealed for its lane; which node gets it is looked up when it is sent. So what waits
+/// moves with its lane (<see cref="Assign"/>), and its bytes and its place in the order stay what they are.</para>
 /// <para><b>Order.</b> A lane has one block under way, and within it one request. Everything a refusal leads to
 /// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes
 /// have a request out at once varies; which series are in which lane does not.</para>
@@ -19,11 +21,6 @@ namespace Millrace.Delivery;
 /// </remarks>
 internal sealed class Destination : IDisposable
 {
-    /// <summary>
-    /// After so many failures in a row the backend is taken to be down, and its first answer wakes all lanes.
-    /// </summary>
-    private const int FailuresWhenDown = 3;
-
     private const double RetryJitter = 0.1;
 
     private readonly Lock _lock = new(); // covers everything below
@@ -31,15 +28,11 @@ internal sealed class Destination : IDisposable
     private readonly Random _random;
     private readonly DestinationQueue _queue;
     private readonly DeadLetters _deadLetters;
-    private readonly ProtocolChoice _protocols;
-    private readonly SendConcurrency _concurrency;
-    private readonly TimeBounds _timeBounds = new();
     private readonly BlockUnderWay?[] _underWay;
     private readonly BlockEncoding _encoding; // used outside of the lock, by the one who takes what is due
-    private int _requestsOut;
+    private NodeAssignment _nodes;
     private int _nextLane;
-    private int _failuresInRow;
-    private long _holdUntilMs;
+    private int _requestsOut;
     private long _lastNowMs;
     private bool _isStopping;
 
@@ -51,9 +44,15 @@ internal sealed class Destination : IDisposable
         _encoding = new BlockEncoding(environment.MetadataOf);
         // The folder decides, not the file: series keep their lane as long as blocks may wait in it.
         _config = config with { Lanes = _queue.Lanes };
-        _protocols = new ProtocolChoice(config.Protocol, Zstd.IsAvailable);
-        _concurrency = new SendConcurrency(_queue.Lanes);
         _underWay = new BlockUnderWay?[_queue.Lanes];
+        var ofLane = new BackendNode?[_queue.Lanes];
+        _nodes = new NodeAssignment([], ofLane);
+        if (config.Sharded is null)
+        {
+            var only = new BackendNode("", config.Url, config, _queue.Lanes);
+            Array.Fill(ofLane, only);
+            _nodes = new NodeAssignment([only], ofLane);
+        }
     }
 
     public string Name => _config.Name;
@@ -146,9 +145,10 @@ internal sealed class Destination : IDisposable
                     return false;
                 }
                 part = _underWay[lane]!.Parts.Peek();
+                var protocols = part.Node!.Protocols;
                 // Metadata alone cannot be said in 2.0, and its answer could not be told from a misreading.
-                part.Step = part.Block.SampleCount == 0 ? _protocols.Oldest : Math.Max(part.Step, _protocols.Step);
-                protocol = _protocols.At(part.Step);
+                part.Step = part.Block.SampleCount == 0 ? protocols.Oldest : Math.Max(part.Step, protocols.Step);
+                protocol = protocols.At(part.Step);
             }
             // The lane is ours until the answer: encoding does not hold up those who offer blocks.
             if (_encoding.TryEncode(part.Block.Bytes, protocol, out var body))
@@ -163,8 +163,9 @@ internal sealed class Destination : IDisposable
             {
                 // The oldest protocol takes the bytes as they are, and the backend says what it thinks of them.
                 part.Step++;
-                _requestsOut--;
                 _underWay[lane]!.IsOut = false;
+                _requestsOut--;
+                part.Node!.Withdrawn();
             }
         }
     }
@@ -183,6 +184,7 @@ internal sealed class Destination : IDisposable
             var latencyMs = Math.Max(0, nowMs - sending.StartedAtMs);
             _requestsOut--;
             block.IsOut = false;
+            sending.Node.Answered(result, latencyMs);
             Counters.Answered(result, latencyMs);
             LastAnswer = result;
             ApplyLocked(sending, block, result, latencyMs, nowMs);
@@ -199,24 +201,45 @@ internal sealed class Destination : IDisposable
     {
         lock (_lock)
         {
-            if (_isStopping || _requestsOut >= _concurrency.Allowed)
-            {
-                return long.MaxValue;
-            }
             var due = long.MaxValue;
-            for (var lane = 0; lane < Lanes; lane++)
+            for (var lane = 0; lane < Lanes && !_isStopping; lane++)
             {
+                if (_nodes.OfLane[lane] is not { HasRoom: true } node)
+                {
+                    continue;
+                }
                 if (_underWay[lane] is { } block)
                 {
-                    due = block.IsOut ? due : Math.Min(due, block.DueMs);
+                    due = block.IsOut ? due : Math.Min(due, Math.Max(block.DueMs, node.HoldUntilMs));
                 }
                 else if (_queue.HasWork(lane))
                 {
-                    due = Math.Min(due, Math.Max(nowMs, _queue.ReadAgainAtMs));
+                    due = Math.Min(due, Math.Max(Math.Max(nowMs, _queue.ReadAgainAtMs), node.HoldUntilMs));
                 }
             }
-            return due == long.MaxValue ? due : Math.Max(due, _holdUntilMs);
+            return due;
         }
+    }
+
+    /// <summary>
+    /// Who gets what the lanes have, from now on. What is out stays with the node that it was sent to until the answer,
+    /// or until that node is given up.
+    /// </summary>
+    public void Assign(NodeAssignment nodes)
+    {
+        lock (_lock)
+        {
+            for (var lane = 0; lane < Lanes; lane++)
+            {
+                if (!ReferenceEquals(_nodes.OfLane[lane], nodes.OfLane[lane])
+                    && _underWay[lane] is { IsOut: false } block)
+                {
+                    block.DueMs = 0; // The backoff was the other node's.
+                }
+            }
+            _nodes = nodes;
+        }
+        BlockOffered?.Invoke();
     }
 
     /// <summary>
@@ -283,9 +306,27 @@ internal sealed class Destination : IDisposable
 
     public int RequestsOut => Locked(() => _requestsOut);
 
-    public int ConcurrentLanes => Locked(() => _concurrency.Allowed);
+    public IReadOnlyList<BackendNode> Nodes => Locked(() => _nodes.Nodes);
 
-    public WireProtocol Protocol => Locked(() => _protocols.Current);
+    /// <summary>Requests that may be under way at once, to all nodes together.</summary>
+    public int ConcurrentLanes
+    {
+        get
+        {
+            lock (_lock)
+            {
+                var sum = 0;
+                foreach (var node in _nodes.Nodes)
+                {
+                    sum += node.Concurrency.Allowed;
+                }
+                return sum;
+            }
+        }
+    }
+
+    /// <summary>Of the first node.</summary>
+    public WireProtocol Protocol => Locked(() => _nodes.Nodes is [var first, ..] ? first.Protocols.Current : default);
 
     public long MemoryBytes => Locked(() => _queue.MemoryBytes);
 
@@ -303,6 +344,10 @@ internal sealed class Destination : IDisposable
         {
             _queue.Dispose();
             _deadLetters.Dispose();
+            foreach (var node in _nodes.Nodes)
+            {
+                node.Dispose();
+            }
         }
     }
 
@@ -335,13 +380,13 @@ internal sealed class Destination : IDisposable
     {
         picked = -1;
         _lastNowMs = nowMs;
-        if (_isStopping || nowMs < _holdUntilMs || _requestsOut >= _concurrency.Allowed)
-        {
-            return false;
-        }
-        for (var i = 0; i < Lanes; i++)
+        for (var i = 0; i < Lanes && !_isStopping; i++)
         {
             var lane = (_nextLane + i) % Lanes;
+            if (_nodes.OfLane[lane] is not { } node || !node.MayTake(nowMs))
+            {
+                continue;
+            }
             // A block that turns out to be done (too old, budget spent) makes room for the lane's next one.
             while (TryBeginLocked(lane, nowMs) is { IsOut: false } block && block.DueMs <= nowMs)
             {
@@ -351,6 +396,8 @@ internal sealed class Destination : IDisposable
                 }
                 _nextLane = (lane + 1) % Lanes;
                 _requestsOut++;
+                node.Departed();
+                block.Parts.Peek().GoesTo(node);
                 block.IsOut = true;
                 picked = lane;
                 return true;
@@ -368,7 +415,7 @@ internal sealed class Destination : IDisposable
         var repeated = _queue.IsPossiblyRepeated(lane, out var wasSplit);
         var block = new BlockUnderWay(queued) { IsPossiblyRepeated = repeated, IsMarked = repeated };
         // When parts of it were sent, a refusal of the whole as a duplicate does not speak for all of it.
-        block.Parts.Push(new BlockPart(queued.Block) { IsRepeated = repeated && !wasSplit });
+        block.Parts.Push(new BlockPart(queued.Block, isRepeated: repeated && !wasSplit));
         return _underWay[lane] = block;
     }
 
@@ -402,7 +449,7 @@ internal sealed class Destination : IDisposable
         int lane, BlockPart part, WireProtocol protocol, ReadOnlyMemory<byte> body, long nowMs)
     {
         var block = _underWay[lane]!;
-        if ((block.IsPossiblyRepeated || part.IsRepeated) && !block.RepeatIsCounted)
+        if ((block.IsPossiblyRepeated || part.MayBeRepeated) && !block.RepeatIsCounted)
         {
             block.RepeatIsCounted = true;
             Counters.PossiblyRepeated(part.Block.SampleCount);
@@ -417,14 +464,16 @@ internal sealed class Destination : IDisposable
             IsRepeat = block.RepeatIsCounted,
             StartedAtMs = nowMs,
             Part = part,
+            Node = part.Node!,
         };
     }
 
     private void ApplyLocked(Sending sending, BlockUnderWay block, in SendResult result, long latencyMs, long nowMs)
     {
         var part = sending.Part;
+        var protocols = sending.Node.Protocols;
         var verdict = Verdict.Judge(result, new SendContext(
-            sending.Protocol, _protocols.IsProvenAt(part.Step), _protocols.HasOlder(part.Step), part.IsRepeated,
+            sending.Protocol, protocols.IsProvenAt(part.Step), protocols.HasOlder(part.Step), part.IsRepeated,
             part.Block.SampleCount));
         if (verdict.Kind != VerdictKind.Retry)
         {
@@ -435,6 +484,7 @@ internal sealed class Destination : IDisposable
             case VerdictKind.Taken:
                 block.Parts.Pop();
                 Counters.Delivered(part.Block.SampleCount);
+                Counters.Distribution.Observe(Math.Max(0, nowMs - part.Block.SealedAtMs));
                 TakenLocked(part, verdict.Refusal, latencyMs, nowMs);
                 break;
             case VerdictKind.TakenInPart:
@@ -443,7 +493,7 @@ internal sealed class Destination : IDisposable
                 TakenLocked(part, verdict.Refusal, latencyMs, nowMs);
                 break;
             case VerdictKind.Retry:
-                RetryLocked(block, part, result, nowMs);
+                RetryLocked(sending, block, result, nowMs);
                 break;
             case VerdictKind.Downgrade:
                 part.Step++;
@@ -464,28 +514,18 @@ internal sealed class Destination : IDisposable
 
     private void TakenLocked(BlockPart part, Refusal refusal, long latencyMs, long nowMs)
     {
-        _concurrency.Succeeded(latencyMs, nowMs);
-        if (part.Block.SampleCount > 0)
+        if (!part.Node!.Took(part, refusal, latencyMs, nowMs))
         {
-            // A block without samples goes out in the oldest protocol anyway and says nothing about the others.
-            _protocols.Taken(part.Step, part.Downgrade);
+            return;
         }
-        if (refusal == Refusal.None && part.Block.SampleCount > 0)
+        var soonMs = nowMs + (long)_config.RetryMinInterval.TotalMilliseconds;
+        for (var lane = 0; lane < Lanes; lane++)
         {
-            _timeBounds.Taken(part.Block.MinTimestampMs, part.Block.MaxTimestampMs, nowMs);
-        }
-        if (_failuresInRow >= FailuresWhenDown)
-        {
-            var soonMs = nowMs + (long)_config.RetryMinInterval.TotalMilliseconds;
-            foreach (var waiting in _underWay)
+            if (_underWay[lane] is { } waiting && ReferenceEquals(_nodes.OfLane[lane], part.Node))
             {
-                if (waiting is not null)
-                {
-                    waiting.DueMs = Math.Min(waiting.DueMs, soonMs);
-                }
+                waiting.DueMs = Math.Min(waiting.DueMs, soonMs);
             }
         }
-        _failuresInRow = 0;
     }
 
     private void TakenInPartLocked(BlockPart part, Refusal refusal, in SendResult result, long nowMs)
@@ -506,22 +546,28 @@ internal sealed class Destination : IDisposable
         ParkLocked(part, refusal, result, samples - written, nowMs);
     }
 
-    private void RetryLocked(BlockUnderWay block, BlockPart part, in SendResult result, long nowMs)
+    private void RetryLocked(Sending sending, BlockUnderWay block, in SendResult result, long nowMs)
     {
-        part.IsRepeated |= Verdict.MayHaveCommitted(result);
+        if (Verdict.MayHaveCommitted(result))
+        {
+            sending.Part.MayBeTaken();
+        }
         Counters.Retried();
-        _concurrency.Failed(nowMs);
-        _failuresInRow++;
+        sending.Node.Failed(nowMs);
         block.Failures++;
         block.WasRetried = true;
+        if (!ReferenceEquals(_nodes.OfLane[sending.Lane], sending.Node))
+        {
+            block.DueMs = nowMs; // The lane has moved: its new node has done nothing wrong.
+            return;
+        }
         var (minMs, maxMs) = (_config.RetryMinInterval.TotalMilliseconds, _config.RetryMaxInterval.TotalMilliseconds);
         maxMs = Math.Max(minMs, maxMs);
         if (result.RetryAfter is { } asked)
         {
             var waitMs = (long)Math.Clamp(asked.TotalMilliseconds, minMs, maxMs);
             block.DueMs = nowMs + waitMs;
-            // The backend asks for rest as a whole, not for one lane.
-            _holdUntilMs = Math.Max(_holdUntilMs, nowMs + waitMs);
+            sending.Node.Hold(nowMs + waitMs);
             return;
         }
         var backoffMs = Math.Min(minMs * Math.Pow(2, Math.Min(block.Failures - 1, 30)), maxMs);
@@ -545,7 +591,7 @@ internal sealed class Destination : IDisposable
     {
         var part = block.Parts.Pop();
         var samples = part.Block.SampleCount;
-        var (fromMs, toMs) = _timeBounds.Learn(
+        var (fromMs, toMs) = part.Node!.TimeBounds.Learn(
             refusal, part.Block.MinTimestampMs, part.Block.MaxTimestampMs, nowMs);
         if (!BlockEditor.TryTrim(part.Block.Bytes.Span, fromMs, toMs, out var rest) || rest.SampleCount >= samples)
         {
@@ -558,9 +604,7 @@ internal sealed class Destination : IDisposable
             return;
         }
         BeginPartsLocked(lane, block);
-        var trimmed = PartOf(part, rest);
-        trimmed.IsRepeated = part.IsRepeated;
-        block.Parts.Push(trimmed);
+        block.Parts.Push(PartOf(part, rest, part.IsRepeated));
     }
 
     private void BeginPartsLocked(int lane, BlockUnderWay block)
@@ -590,27 +634,24 @@ internal sealed class Destination : IDisposable
     private static void ReturnBytes(BlockUnderWay block, in SendResult result)
     {
         var whole = block.Queued.Block;
-        if (whole.RentedBytes is { } rented && IsSuccess(result) && !block.WasRetried && !block.IsSplit)
+        if (whole.RentedBytes is { } rented && result.IsSuccess && !block.WasRetried && !block.IsSplit)
         {
             ArrayPool<byte>.Shared.Return(rented);
         }
     }
 
-    private static bool IsSuccess(in SendResult result) =>
-        result.Outcome == SendOutcome.Answered && result.StatusCode is >= 200 and < 300;
-
-    private static BlockPart PartOf(BlockPart whole, in EditedBlock edited) => new(whole.Block with
+    private static BlockPart PartOf(BlockPart whole, in EditedBlock edited, bool isRepeated = false)
     {
-        Bytes = edited.Bytes,
-        RentedBytes = null,
-        SampleCount = edited.SampleCount,
-        MinTimestampMs = edited.MinTimestampMs,
-        MaxTimestampMs = edited.MaxTimestampMs,
-    })
-    {
-        Step = whole.Step,
-        Downgrade = whole.Downgrade,
-    };
+        var block = whole.Block with
+        {
+            Bytes = edited.Bytes,
+            RentedBytes = null,
+            SampleCount = edited.SampleCount,
+            MinTimestampMs = edited.MinTimestampMs,
+            MaxTimestampMs = edited.MaxTimestampMs,
+        };
+        return new BlockPart(block, isRepeated, whole.Node) { Step = whole.Step, Downgrade = whole.Downgrade };
+    }
 
     private static DropReason? DropReasonOf(Refusal refusal) => refusal switch
     {

@@ -19,6 +19,9 @@ public sealed record DestinationConfig
 
     public Uri Url { get; init; } = new("http://127.0.0.1:8428/api/v1/write");
 
+    /// <summary>Its nodes share the series instead of one address that gets all; null: <see cref="Url"/> does.</summary>
+    public ShardedConfig? Sharded { get; init; }
+
     public RemoteWriteProtocol Protocol { get; init; } = RemoteWriteProtocol.Auto;
 
     /// <summary>Extra request headers, such as <c>Authorization</c>. Values are secrets: never shown.</summary>

@@ -40,13 +40,8 @@ internal sealed class DestinationCounters
 {
     public const int DropReasons = 9;
 
-    /// <summary>Upper bounds of the latency histogram; the last bucket has none.</summary>
-    public static readonly long[] LatencyBoundsMs =
-        [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000];
-
     private readonly long[] _dropped = new long[DropReasons];
     private readonly long[] _statuses = new long[1_000];
-    private readonly long[] _latencies = new long[LatencyBoundsMs.Length + 1];
     private long _queued;
     private long _delivered;
     private long _parked;
@@ -55,7 +50,12 @@ internal sealed class DestinationCounters
     private long _possiblyRepeatedSamples;
     private long _retries;
     private long _bytesSent;
-    private long _latencySumMs;
+
+    /// <summary>From the request to its answer.</summary>
+    public LatencyHistogram Requests { get; } = new();
+
+    /// <summary>From the arrival of a block's first sample, or the close of its window, to its delivery.</summary>
+    public LatencyHistogram Distribution { get; } = new();
 
     public void Queued(long samples)
     {
@@ -88,13 +88,7 @@ internal sealed class DestinationCounters
             _ => Math.Clamp(result.StatusCode, 2, _statuses.Length - 1),
         };
         Interlocked.Increment(ref _statuses[status]);
-        var bucket = 0;
-        while (bucket < LatencyBoundsMs.Length && latencyMs > LatencyBoundsMs[bucket])
-        {
-            bucket++;
-        }
-        Interlocked.Increment(ref _latencies[bucket]);
-        Interlocked.Add(ref _latencySumMs, latencyMs);
+        Requests.Observe(latencyMs);
     }
 
     /// <summary>Goes on with the totals of an earlier process.</summary>
@@ -137,8 +131,6 @@ internal sealed class DestinationCounters
             Retries = Interlocked.Read(ref _retries),
             BytesSent = Interlocked.Read(ref _bytesSent),
             RequestsByStatus = requests,
-            LatencyCounts = Copy(_latencies),
-            LatencySumMs = Interlocked.Read(ref _latencySumMs),
         };
     }
 
@@ -192,11 +184,6 @@ internal sealed record CountersSnapshot
 
     /// <summary>Keys: the status, <c>network_error</c>, <c>timeout</c>.</summary>
     public required IReadOnlyDictionary<string, long> RequestsByStatus { get; init; }
-
-    /// <summary>Per bucket of <see cref="DestinationCounters.LatencyBoundsMs"/>, not cumulative.</summary>
-    public required IReadOnlyList<long> LatencyCounts { get; init; }
-
-    public long LatencySumMs { get; init; }
 
     public long Dropped
     {

@@ -32,7 +32,7 @@ internal sealed partial class DestinationPump : IDisposable
     private readonly long _startMs;
     private readonly Lock _logLock = new(); // covers the two below
     private readonly Dictionary<string, (long AtMs, int Suppressed)> _logged = new(StringComparer.Ordinal);
-    private WireProtocol _loggedProtocol;
+    private readonly Dictionary<BackendNode, WireProtocol> _loggedProtocols = [];
 
     /// <param name="handler">The connections; null: real ones.</param>
     public DestinationPump(
@@ -42,7 +42,6 @@ internal sealed partial class DestinationPump : IDisposable
         _sender = new RemoteWriteSender(destination.Config, time, handler);
         _startedAt = time.GetTimestamp();
         _startMs = time.GetUtcNow().ToUnixTimeMilliseconds();
-        _loggedProtocol = destination.Protocol;
         destination.BlockOffered = Wake;
     }
 
@@ -113,7 +112,7 @@ internal sealed partial class DestinationPump : IDisposable
         {
             var parkedBefore = _destination.DeadLetters.Added;
             _destination.Complete(sending, result, NowMs);
-            Tell(result, _destination.DeadLetters.Added - parkedBefore);
+            Tell(sending.Node, result, _destination.DeadLetters.Added - parkedBefore);
         }
         finally
         {
@@ -121,22 +120,22 @@ internal sealed partial class DestinationPump : IDisposable
         }
     }
 
-    private void Tell(in SendResult result, long parked)
+    private void Tell(BackendNode node, in SendResult result, long parked)
     {
         if (parked > 0 && IsDue("parked", out var more))
         {
             Log.Parked(_logger, _destination.Name, parked, result.StatusCode, Shown(result.Body), more);
         }
-        var protocol = _destination.Protocol;
+        var protocol = node.Protocols.Current;
         bool changed;
         lock (_logLock)
         {
-            changed = protocol != _loggedProtocol;
-            _loggedProtocol = protocol;
+            changed = _loggedProtocols.TryGetValue(node, out var before) && before != protocol;
+            _loggedProtocols[node] = protocol;
         }
         if (changed)
         {
-            Log.ProtocolChanged(_logger, _destination.Name, protocol);
+            Log.ProtocolChanged(_logger, _destination.Name, RemoteWriteSender.Masked(node.Url), protocol);
         }
         if (result is { Outcome: SendOutcome.Answered, StatusCode: < 300 })
         {
@@ -145,11 +144,10 @@ internal sealed partial class DestinationPump : IDisposable
         var what = result.Outcome == SendOutcome.Answered
             ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"status {result.StatusCode}")
             : result.Outcome.ToString();
-        if (IsDue(what, out more))
+        if (IsDue(node.Name + what, out more))
         {
             Log.SendFailed(
-                _logger, _destination.Name, RemoteWriteSender.Masked(_destination.Config.Url), what, Shown(result.Body),
-                more);
+                _logger, _destination.Name, RemoteWriteSender.Masked(node.Url), what, Shown(result.Body), more);
         }
     }
 
@@ -195,7 +193,8 @@ internal sealed partial class DestinationPump : IDisposable
         public static partial void Parked(
             ILogger logger, string destination, long blocks, int status, string text, int suppressed);
 
-        [LoggerMessage(3, LogLevel.Information, "Destination '{Destination}' is spoken to as {Protocol} from now on.")]
-        public static partial void ProtocolChanged(ILogger logger, string destination, WireProtocol protocol);
+        [LoggerMessage(3, LogLevel.Information, "Destination '{Destination}' at {Url} is spoken to as {Protocol} from now on.")]
+        public static partial void ProtocolChanged(
+            ILogger logger, string destination, string url, WireProtocol protocol);
     }
 }

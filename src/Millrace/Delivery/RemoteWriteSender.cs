@@ -17,18 +17,12 @@ internal sealed class RemoteWriteSender : IDisposable
     private readonly HttpClient _client;
     private readonly DestinationConfig _config;
     private readonly TimeProvider _time;
-    private readonly Uri _url;
-    private readonly string? _credentials;
     private readonly string _userAgent;
 
     /// <param name="handler">The connections; null: our own. Disposed with the sender.</param>
     public RemoteWriteSender(DestinationConfig config, TimeProvider time, HttpMessageHandler? handler = null)
     {
         (_config, _time) = (config, time);
-        _url = WithoutUserInfo(config.Url);
-        _credentials = config.Url.UserInfo.Length == 0
-            ? null
-            : Convert.ToBase64String(Encoding.UTF8.GetBytes(Uri.UnescapeDataString(config.Url.UserInfo)));
         _userAgent = $"Millrace/{typeof(RemoteWriteSender).Assembly.GetName().Version?.ToString(2) ?? "0.0"}";
         _client = new HttpClient(handler ?? new SocketsHttpHandler
         {
@@ -55,7 +49,8 @@ internal sealed class RemoteWriteSender : IDisposable
     public async Task<SendResult> SendAsync(Sending sending, CancellationToken abandon)
     {
         using var timeout = new CancellationTokenSource(_config.SendTimeout, _time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, abandon);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(
+            timeout.Token, sending.Part.GivenUp, abandon);
         try
         {
             using var request = RequestOf(sending);
@@ -72,7 +67,11 @@ internal sealed class RemoteWriteSender : IDisposable
         }
         catch (OperationCanceledException) when (!abandon.IsCancellationRequested)
         {
-            return SendResult.Timeout with { Body = $"no answer within {_config.SendTimeout.TotalSeconds:0.#} s" };
+            return SendResult.Timeout with
+            {
+                Body = timeout.IsCancellationRequested
+                    ? $"no answer within {_config.SendTimeout.TotalSeconds:0.#} s" : "the node was given up",
+            };
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
@@ -94,7 +93,8 @@ internal sealed class RemoteWriteSender : IDisposable
         // As text: a parsed value is written with a blank before "proto", and Prometheus 3.5 then takes 2.0 for 1.0.
         content.Headers.TryAddWithoutValidation("Content-Type", sending.ContentType);
         content.Headers.ContentEncoding.Add(sending.ContentEncoding);
-        var request = new HttpRequestMessage(HttpMethod.Post, _url)
+        var url = sending.Node.Url;
+        var request = new HttpRequestMessage(HttpMethod.Post, WithoutUserInfo(url))
         {
             Content = content,
             Version = System.Net.HttpVersion.Version11,
@@ -108,9 +108,10 @@ internal sealed class RemoteWriteSender : IDisposable
                 request.Headers.TryAddWithoutValidation(name, value);
             }
         }
-        if (_credentials is not null && !request.Headers.Contains("Authorization"))
+        if (url.UserInfo.Length > 0 && !request.Headers.Contains("Authorization"))
         {
-            request.Headers.Authorization = new AuthenticationHeaderValue("Basic", _credentials);
+            request.Headers.Authorization = new AuthenticationHeaderValue(
+                "Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(Uri.UnescapeDataString(url.UserInfo))));
         }
         request.Headers.TryAddWithoutValidation("User-Agent", _userAgent);
         request.Headers.TryAddWithoutValidation(sending.VersionHeader, sending.Version);

@@ -48,6 +48,8 @@ internal readonly record struct SendResult
     /// <summary>The beginning of the answer's text.</summary>
     public string Body { get; init; }
 
+    public bool IsSuccess => Outcome == SendOutcome.Answered && StatusCode is >= 200 and < 300;
+
     public static SendResult Status(int statusCode, string body = "") => new() { StatusCode = statusCode, Body = body };
 
     public static SendResult WrittenBy(int statusCode, long samples, string body = "") =>

@@ -1,10 +1,17 @@
 namespace Millrace.Delivery;
 
 /// <summary>A part of a block on its way: the whole block at first, its pieces when a backend refuses it.</summary>
-internal sealed class BlockPart(SealedBlock block)
+/// <param name="block">Always canonical; what goes on the wire is made from it for each request.</param>
+/// <param name="isRepeated">The process before us may have sent it, to whomever.</param>
+/// <param name="node">Where the whole was sent.</param>
+internal sealed class BlockPart(SealedBlock block, bool isRepeated, BackendNode? node = null)
 {
-    /// <summary>Always canonical; what goes on the wire is made from it for each request.</summary>
+    private BackendNode? _mayBeTakenBy;
+
     public SealedBlock Block { get; } = block;
+
+    /// <summary>Where it was sent last.</summary>
+    public BackendNode? Node { get; private set; } = node;
 
     /// <summary>Step in the list of protocols.</summary>
     public int Step { get; set; }
@@ -12,8 +19,26 @@ internal sealed class BlockPart(SealedBlock block)
     /// <summary>Why it is not sent in the newest protocol any more.</summary>
     public Refusal Downgrade { get; set; }
 
-    /// <summary>An earlier request with these bytes may have been committed, its answer lost.</summary>
-    public bool IsRepeated { get; set; }
+    /// <summary>The node may have committed an earlier request with these bytes, whose answer was lost.</summary>
+    public bool IsRepeated => isRepeated || (_mayBeTakenBy is not null && ReferenceEquals(_mayBeTakenBy, Node));
+
+    /// <summary>Some node may have.</summary>
+    public bool MayBeRepeated => isRepeated || _mayBeTakenBy is not null;
+
+    /// <summary>Its request is not to be waited for any longer.</summary>
+    public CancellationToken GivenUp { get; private set; }
+
+    public void GoesTo(BackendNode node)
+    {
+        GivenUp = node.GivenUp;
+        if (!ReferenceEquals(Node, node))
+        {
+            // What the node before made of its protocols says nothing of this one.
+            (Node, Step, Downgrade) = (node, 0, Refusal.None);
+        }
+    }
+
+    public void MayBeTaken() => _mayBeTakenBy = Node;
 }
 
 /// <summary>The block that a lane has under way.</summary>
@@ -67,6 +92,8 @@ internal sealed class Sending
     public required long StartedAtMs { get; init; }
 
     public required BlockPart Part { get; init; }
+
+    public required BackendNode Node { get; init; }
 
     public string ContentType => Protocol == WireProtocol.PrometheusV2
         ? "application/x-protobuf;proto=io.prometheus.write.v2.Request"

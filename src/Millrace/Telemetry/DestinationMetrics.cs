@@ -58,13 +58,12 @@ internal static class DestinationMetrics
             }
         }
         page.Histogram("millrace_destination_request_seconds", "How long answers took.");
-        var bounds = Array.ConvertAll(DestinationCounters.LatencyBoundsMs, static bound => bound / 1e3);
-        foreach (var reading in destinations)
-        {
-            page.Buckets(
-                bounds, reading.Counters.LatencyCounts, reading.Counters.LatencySumMs / 1e3,
-                ("destination", reading.Destination.Name));
-        }
+        page.Histogram("millrace_destination_request_seconds", "How long answers took.");
+        WriteLatencies(page, destinations, static reading => reading.Destination.Counters.Requests);
+        page.Histogram(
+            "millrace_destination_distribution_seconds",
+            "From the arrival of a block's first sample, or the close of its window, to the backend's answer.");
+        WriteLatencies(page, destinations, static reading => reading.Destination.Counters.Distribution);
         page.Counter("millrace_destination_retries_total", "Requests that failed and are made again.");
         WriteEach(page, destinations, static reading => reading.Counters.Retries);
         page.Counter("millrace_destination_sent_bytes_total", "Bytes of request bodies.");
@@ -105,6 +104,19 @@ internal static class DestinationMetrics
         WriteEach(page, destinations, static reading => reading.Destination.DeadLetters.DroppedSegments);
         page.Gauge("millrace_destination_disk_failed", "1 while the destination's disk does not work.");
         WriteEach(page, destinations, static reading => reading.Destination.DiskFailure is null ? 0 : 1);
+    }
+
+    private static void WriteLatencies(
+        ExpositionWriter page, IReadOnlyList<DestinationReading> destinations,
+        Func<DestinationReading, LatencyHistogram> read)
+    {
+        var bounds = Array.ConvertAll(LatencyHistogram.BoundsMs, static bound => bound / 1e3);
+        foreach (var reading in destinations)
+        {
+            var latency = read(reading);
+            page.Buckets(
+                bounds, latency.Counts(), latency.SumMs / 1e3, ("destination", reading.Destination.Name));
+        }
     }
 
     private static void WriteEach(
