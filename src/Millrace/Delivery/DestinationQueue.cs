@@ -38,11 +38,13 @@ internal sealed record DestinationEnvironment
 /// Knows nothing of requests. Not thread-safe: <see cref="Destination"/> calls it under its lock.
 /// </summary>
 /// <remarks>
-/// <para><b>Raw blocks</b> live in memory only, until memory is full. Then all of them, those under way included, are
-/// written to the spill in their order, and so is every new one until the spill has been read empty. So a lane's spill
-/// always reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which the input
-/// log must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory when they
-/// are spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
+/// <para><b>Raw blocks</b> live in memory only, until one does not fit. Then all of its lane, the one under way included,
+/// are written to the spill in their order, and so is every new one until the lane's spill has been read empty. So a
+/// lane's spill always reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which
+/// the input log must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory
+/// when they are spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
+/// <para><b>Nodes.</b> Where several nodes share the lanes, half of the memory is dealt to the lanes: what waits for one
+/// node does not send the lanes of the others to the disk.</para>
 /// <para><b>Output blocks</b> are in the output log already: when memory is full they are just not kept.</para>
 /// <para><b>A block under way</b> is marked before it is first sent, and its lane has no other. After a crash the
 /// marked block is the one that may be repeated: found in the spill or the output log it is the same bytes anyway,
@@ -68,7 +70,9 @@ internal sealed class DestinationQueue : IDisposable
 
     // Stored and not done with, per feed: what the size bound is about.
     private readonly long[] _storedBytes = new long[Feeds];
-    private readonly long _laneRoomBytes;
+    private readonly long _laneRoomBytes;   // of what is read back, while others need the memory, too
+    private readonly long _commonBytes;     // memory for whichever lane comes
+    private readonly long _laneOwnBytes;    // memory that a lane has besides
     private bool _hasUnsavedLoss; // blocks were given up, and the ledger on disk does not know
     private long _readAgainAtMs; // after a failed read: a disk that does not answer is not asked all the time
     private long _rawNeededFromLsn;
@@ -95,6 +99,8 @@ internal sealed class DestinationQueue : IDisposable
         _underWay = new QueuedBlock?[Lanes];
         _lastTaken = new Feed[Lanes];
         _laneRoomBytes = config.QueueMemoryBytes / 2 / Lanes;
+        _laneOwnBytes = config.Sharded is null ? 0 : _laneRoomBytes;
+        _commonBytes = config.QueueMemoryBytes - _laneOwnBytes * Lanes;
         _feeds[(int)Feed.Raw] = NewLanes(Feed.Raw, Lanes);
         _feeds[(int)Feed.Outputs] = NewLanes(Feed.Outputs, Lanes);
         _stored[(int)Feed.Raw] = new StoredFeed(
@@ -118,12 +124,14 @@ internal sealed class DestinationQueue : IDisposable
             var sum = 0L;
             for (var lane = 0; lane < Lanes; lane++)
             {
-                sum += _feeds[0][lane].WaitingBytes + _feeds[1][lane].WaitingBytes
-                    + (_underWay[lane]?.SizeBytes ?? 0);
+                sum += MemoryBytesOf(lane);
             }
             return sum;
         }
     }
+
+    private long MemoryBytesOf(int lane) =>
+        _feeds[0][lane].WaitingBytes + _feeds[1][lane].WaitingBytes + (_underWay[lane]?.SizeBytes ?? 0);
 
     /// <summary>Not delivered yet and on disk, in the spill or in the output log.</summary>
     public long StoredBytes(Feed feed) => _storedBytes[(int)feed];
@@ -322,25 +330,34 @@ internal sealed class DestinationQueue : IDisposable
     {
         for (var lane = 0; lane < Lanes; lane++)
         {
-            var positions = Of(Feed.Raw, lane);
-            if (_underWay[lane] is { Block.Feed: Feed.Raw } block && block.StoredAt == default)
+            if (!TrySpillMemory(lane, nowMs))
             {
-                if (!TrySpill(block, positions, nowMs))
-                {
-                    return false;
-                }
-                if (positions.MarkedEnd == block.End)
-                {
-                    positions.MarkSpilled(block.StoredAt.Lsn);
-                    _cursors.SaveMark(lane, Feed.Raw, positions);
-                }
+                return false;
             }
-            foreach (var waiting in positions.Waiting)
+        }
+        return true;
+    }
+
+    private bool TrySpillMemory(int lane, long nowMs)
+    {
+        var positions = Of(Feed.Raw, lane);
+        if (_underWay[lane] is { Block.Feed: Feed.Raw } block && block.StoredAt == default)
+        {
+            if (!TrySpill(block, positions, nowMs))
             {
-                if (!TrySpill(waiting, positions, nowMs))
-                {
-                    return false;
-                }
+                return false;
+            }
+            if (positions.MarkedEnd == block.End)
+            {
+                positions.MarkSpilled(block.StoredAt.Lsn);
+                _cursors.SaveMark(lane, Feed.Raw, positions);
+            }
+        }
+        foreach (var waiting in positions.Waiting)
+        {
+            if (!TrySpill(waiting, positions, nowMs))
+            {
+                return false;
             }
         }
         return true;
@@ -469,12 +486,12 @@ internal sealed class DestinationQueue : IDisposable
 
     private void OfferRaw(SealedBlock block, LaneFeed positions, long nowMs)
     {
-        if (!IsSpilling() && FitsMemory(block))
+        if (positions.DiskBlocks == 0 && FitsMemory(block))
         {
             positions.Enqueue(new QueuedBlock(block, block.End));
             return;
         }
-        if (!TrySpillMemory(nowMs) || !TryAppend(block, nowMs, out var lsn))
+        if (!TrySpillMemory(block.Lane, nowMs) || !TryAppend(block, nowMs, out var lsn))
         {
             // The log's own guard for free space refuses new samples soon; until then these are the ones that go.
             _counters.Dropped(DropReason.DiskError, block.SampleCount);
@@ -486,22 +503,11 @@ internal sealed class DestinationQueue : IDisposable
         positions.CountOnDisk(block, new LogPosition(lsn, 0), block.End);
     }
 
-    private bool IsSpilling()
-    {
-        foreach (var positions in _feeds[(int)Feed.Raw])
-        {
-            if (positions.DiskBlocks > 0)
-            {
-                return true;
-            }
-        }
-        return false;
-    }
-
     private bool FitsMemory(SealedBlock block)
     {
         var used = MemoryBytes;
-        return used == 0 || used + block.Bytes.Length <= _config.QueueMemoryBytes;
+        return used == 0 || used + block.Bytes.Length <= _commonBytes
+            || MemoryBytesOf(block.Lane) + block.Bytes.Length <= _laneOwnBytes;
     }
 
     private bool TrySpill(QueuedBlock block, LaneFeed positions, long nowMs)
