@@ -170,7 +170,14 @@ internal static class CanonicalConfig
         writer.OptionalDuration("dedup_interval", PositiveOrNull(destination.DedupInterval));
         writer.Texts("drop_input_labels", destination.DropInputLabels);
         writer.Flag("corrections", destination.Corrections);
-        writer.Number("lanes", destination.Lanes);
+        if (destination.Sharded is { } sharded)
+        {
+            ShardedReader.Write(writer, sharded);
+        }
+        else
+        {
+            writer.Number("lanes", destination.Lanes);
+        }
         writer.Number("max_samples_per_block", destination.MaxSamplesPerBlock);
         writer.End();
     }

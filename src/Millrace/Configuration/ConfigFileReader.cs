@@ -28,7 +28,13 @@ internal sealed class ConfigFileReader(ConfigContext context, ConfigSources sour
         var timeWindow = ReadTimeWindow(root.Mapping("time_window"));
         var relabelConfigs = RelabelReader.Read(root, "relabel_configs");
         var aggregation = ReadAggregation(root.Mapping("aggregation"));
-        var destinations = new DestinationReader(context, sources.IsCanonical, aggregation.DedupInterval)
+        var sharded = new ShardedReader(sources.IsCanonical, reader =>
+        {
+            var rules = new List<AggregationRuleConfig>();
+            ReadRuleFiles(reader, RuleDefaults.None, rules);
+            return rules;
+        });
+        var destinations = new DestinationReader(context, sources.IsCanonical, aggregation.DedupInterval, sharded)
             .ReadList(root);
         var routes = new RouteReader(aggregation.Rules, destinations).ReadList(root);
         CorrectionCheck.Run(context, aggregation, routes, destinations);

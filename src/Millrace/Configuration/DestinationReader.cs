@@ -3,7 +3,8 @@ using Millrace.Delivery;
 namespace Millrace.Configuration;
 
 /// <summary>Reads destinations. Values of headers are secrets: no error text shows one.</summary>
-internal sealed class DestinationReader(ConfigContext context, bool isCanonical, TimeSpan sectionDedupInterval)
+internal sealed class DestinationReader(
+    ConfigContext context, bool isCanonical, TimeSpan sectionDedupInterval, ShardedReader shardedReader)
 {
     /// <summary>Set by the sender from what it sends.</summary>
     private static readonly string[] OwnHeaders =
@@ -11,6 +12,9 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
         "Content-Encoding", "Content-Length", "Content-Type", "Host", "Transfer-Encoding",
         "X-Prometheus-Remote-Write-Version", "X-VictoriaMetrics-Remote-Write-Version",
     ];
+
+    /// <summary>There are many blocks at once, one per task.</summary>
+    private const int ShardedBlockSamples = 4_000;
 
     private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1);
 
@@ -44,7 +48,7 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
     {
         var defaults = new DestinationConfig();
         var remoteWrite = reader.Mapping("remote_write");
-        foreach (var kind in new[] { "sharded", "kafka", "otlp" })
+        foreach (var kind in new[] { "kafka", "otlp" })
         {
             reader.Unavailable(kind, "use remote_write");
         }
@@ -54,12 +58,14 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
             reader.Report("remote_write", "missing: write where to send to, as in "
                 + "remote_write: {url: http://127.0.0.1:8428/api/v1/write}");
         }
+        var sharded = reader.Has("sharded") ? shardedReader.Read(reader.Mapping("sharded")) : null;
         var queue = reader.Mapping("queue");
         var deadLetters = reader.Mapping("dead_letters");
         var destination = new DestinationConfig
         {
             Name = ReadName(reader),
-            Url = ReadUrl(remoteWrite, reader.Has("remote_write")) ?? defaults.Url,
+            Url = ReadUrl(remoteWrite, reader.Has("remote_write") && sharded is null) ?? defaults.Url,
+            Sharded = sharded,
             Protocol = remoteWrite.Choice("protocol", defaults.Protocol,
                 ("auto", RemoteWriteProtocol.Auto),
                 ("prometheus_v1", RemoteWriteProtocol.PrometheusV1),
@@ -73,15 +79,25 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
             DedupInterval = ReadDedupInterval(reader),
             DropInputLabels = reader.Texts("drop_input_labels") ?? [],
             Corrections = reader.Flag("corrections", false),
-            Lanes = (int)reader.Number("lanes", defaults.Lanes, 1, 64),
+            Lanes = sharded?.Lanes ?? (int)reader.Number("lanes", defaults.Lanes, 1, 64),
             QueueMemoryBytes = queue.Size("memory_bytes", defaults.QueueMemoryBytes, 64 << 10, 1L << 40),
             QueueMaxBytes = queue.Size("max_bytes", defaults.QueueMaxBytes, 64 << 10, long.MaxValue),
             QueueMaxAge = queue.Duration("max_age", defaults.QueueMaxAge, TimeSpan.FromSeconds(1)),
             DeadLetterMaxBytes = deadLetters.Size(
                 "max_bytes", defaults.DeadLetterMaxBytes, 64 << 10, long.MaxValue),
             FlushInterval = reader.Duration("flush_interval", defaults.FlushInterval, Millisecond),
-            MaxSamplesPerBlock = (int)reader.Number("max_samples_per_block", defaults.MaxSamplesPerBlock, 1, 1_000_000),
+            MaxSamplesPerBlock = (int)reader.Number(
+                "max_samples_per_block", sharded is null ? defaults.MaxSamplesPerBlock : ShardedBlockSamples, 1,
+                1_000_000),
         };
+        if (sharded is not null && reader.Has("lanes"))
+        {
+            reader.Report("lanes", "a sharded destination has one per task: remove the key");
+        }
+        if (sharded is not null && remoteWrite.Has("url"))
+        {
+            remoteWrite.Report("url", "the nodes of a sharded destination have each its own: remove the key");
+        }
         if (destination.RetryMaxInterval < destination.RetryMinInterval)
         {
             remoteWrite.Report("retry_max_interval",

@@ -111,4 +111,4 @@ internal sealed class BackendNode(string name, Uri url, DestinationConfig config
 }
 
 /// <summary>The nodes of a destination, and which of them has a lane; null: nobody yet.</summary>
-internal sealed record NodeAssignment(IReadOnlyList<BackendNode> Nodes, IReadOnlyList<BackendNode?> OfLane);
+internal sealed record NodeAssignment(BackendNode[] Nodes, BackendNode?[] OfLane);

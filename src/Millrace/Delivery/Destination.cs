@@ -1,4 +1,5 @@
 using System.Buffers;
+using Millrace.Log;
 
 namespace Millrace.Delivery;
 
@@ -33,6 +34,7 @@ internal sealed class Destination : IDisposable
     private NodeAssignment _nodes;
     private int _nextLane;
     private int _requestsOut;
+    private readonly long[] _samplesOfLane;
     private long _lastNowMs;
     private bool _isStopping;
 
@@ -44,7 +46,17 @@ internal sealed class Destination : IDisposable
         _encoding = new BlockEncoding(environment.MetadataOf);
         // The folder decides, not the file: series keep their lane as long as blocks may wait in it.
         _config = config with { Lanes = _queue.Lanes };
+        if (config.Sharded is not null && _queue.Lanes != config.Lanes)
+        {
+            _queue.Dispose();
+            _deadLetters.Dispose();
+            throw new LogOpenException(
+                $"Destination '{config.Name}' has {_queue.Lanes} queues in '{environment.Folder}', and its "
+                + $"configuration makes {config.Lanes} (tasks.count times replicas). Another number is another way to "
+                + "deal series: give the destination another name, and remove this one when it has drained.");
+        }
         _underWay = new BlockUnderWay?[_queue.Lanes];
+        _samplesOfLane = new long[_queue.Lanes];
         var ofLane = new BackendNode?[_queue.Lanes];
         _nodes = new NodeAssignment([], ofLane);
         if (config.Sharded is null)
@@ -96,6 +108,7 @@ internal sealed class Destination : IDisposable
             _lastNowMs = nowMs;
             if (_queue.Offer(block, nowMs))
             {
+                _samplesOfLane[block.Lane] += block.SampleCount;
                 EnforceBoundLocked(block.Feed, nowMs);
             }
         }
@@ -305,6 +318,36 @@ internal sealed class Destination : IDisposable
     public CountersSnapshot Snapshot() => Locked(Counters.Snapshot);
 
     public int RequestsOut => Locked(() => _requestsOut);
+
+    /// <summary>Samples that lanes were offered since the start, from the first lane on.</summary>
+    public void SamplesOfLanes(Span<long> samples)
+    {
+        lock (_lock)
+        {
+            _samplesOfLane.AsSpan(0, samples.Length).CopyTo(samples);
+        }
+    }
+
+    /// <summary>Samples that wait for each node; what waits for nobody yet is not in it.</summary>
+    public Dictionary<BackendNode, long> PendingOfNodes()
+    {
+        lock (_lock)
+        {
+            var pending = new Dictionary<BackendNode, long>();
+            foreach (var node in _nodes.Nodes)
+            {
+                pending[node] = 0;
+            }
+            for (var lane = 0; lane < Lanes; lane++)
+            {
+                if (_nodes.OfLane[lane] is { } node)
+                {
+                    pending[node] = pending.GetValueOrDefault(node) + _queue.PendingOf(lane);
+                }
+            }
+            return pending;
+        }
+    }
 
     public IReadOnlyList<BackendNode> Nodes => Locked(() => _nodes.Nodes);
 

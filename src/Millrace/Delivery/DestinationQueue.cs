@@ -249,6 +249,10 @@ internal sealed class DestinationQueue : IDisposable
     /// <summary>Not before this time is anything to be had from the disk.</summary>
     public long ReadAgainAtMs => _readAgainAtMs;
 
+    /// <summary>Samples of a lane that are not accounted for.</summary>
+    public long PendingOf(int lane) =>
+        Of(Feed.Raw, lane).Samples + Of(Feed.Outputs, lane).Samples + (_underWay[lane]?.Block.SampleCount ?? 0);
+
     public bool HasWork(int lane) => Of(Feed.Raw, lane).HasWork || Of(Feed.Outputs, lane).HasWork;
 
     /// <summary>

@@ -32,6 +32,8 @@ internal sealed class LaneFeed(Feed feed)
 
     public long WaitingBytes { get; private set; }
 
+    public long WaitingSamples { get; private set; }
+
     /// <summary>Stored, not yet read into <see cref="Waiting"/>.</summary>
     public int DiskBlocks { get; private set; }
 
@@ -82,6 +84,9 @@ internal sealed class LaneFeed(Feed feed)
 
     public bool HasWork => Waiting.Count > 0 || DiskBlocks > 0;
 
+    /// <summary>In memory and on disk.</summary>
+    public long Samples => WaitingSamples + DiskSamples;
+
     public void Restore(LogPosition done, LogPosition markedEnd, bool markedAsSplit)
     {
         (Done, LoadedTo, MarkedEnd, MarkedAsSplit) = (done, done, markedEnd, markedAsSplit);
@@ -106,6 +111,7 @@ internal sealed class LaneFeed(Feed feed)
     {
         Waiting.Enqueue(block);
         WaitingBytes += block.SizeBytes;
+        WaitingSamples += block.Block.SampleCount;
         block.GivenUpBefore = _givenUpTo;
         if (block.StoredAt != default)
         {
@@ -121,6 +127,7 @@ internal sealed class LaneFeed(Feed feed)
     {
         var block = Waiting.Dequeue();
         WaitingBytes -= block.SizeBytes;
+        WaitingSamples -= block.Block.SampleCount;
         return block;
     }
 
@@ -150,6 +157,7 @@ internal sealed class LaneFeed(Feed feed)
         LoadedTo = block.StoredAt;
         Waiting.Enqueue(block);
         WaitingBytes += block.SizeBytes;
+        WaitingSamples += block.Block.SampleCount;
         Debug.Assert(DiskBlocks >= 0);
     }
 

@@ -6,7 +6,6 @@ using Millrace.Model;
 using Millrace.Protocols;
 using Millrace.Protocols.Compression;
 using Millrace.Protocols.RemoteWrite;
-using Millrace.Routing;
 
 namespace Millrace.Pipeline;
 
@@ -149,18 +148,34 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         {
             return PlaceChained(placements, key, sample, series);
         }
+        var plan = key.Resolver.LanesOf(key.Destination);
         if (key.Resolver.IsPlaced(key.Rule))
         {
-            var laneThere = LaneKey.StableLaneOf(series, destinations[key.Destination].Config.Lanes);
-            return placements.Add(sample.Key, laneThere, null, null, "");
+            var there = placements.Add(sample.Key, plan.LaneOf(series), null, null, "");
+            AddCopies(placements, there, plan, series, null, null);
+            return there;
         }
-        if (!key.Resolver.TryPlace(key.Destination, series, out var lane, out var sent))
+        if (!key.Resolver.TryPlace(key.Destination, series, out var sent))
         {
             return placements.AddDropped(sample.Key);
         }
         // Mostly nothing is relabeled: then the labels need not be kept twice.
         var relabeled = ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent);
-        return placements.Add(sample.Key, lane, relabeled, sample.Group, sent[LabelSet.MetricName]);
+        var placed = placements.Add(
+            sample.Key, plan.LaneOf(sent), relabeled, sample.Group, sent[LabelSet.MetricName]);
+        AddCopies(placements, placed, plan, sent, relabeled, sample.Group);
+        return placed;
+    }
+
+    /// <returns>The last of the series' placements.</returns>
+    private static int AddCopies(
+        OutputPlacements placements, int last, LanePlan plan, LabelSet sent, byte[]? relabeled, LabelSet? group)
+    {
+        for (var copy = 1; copy < plan.Copies; copy++)
+        {
+            last = placements.AddNext(last, plan.LaneOf(sent, copy), relabeled, group, sent[LabelSet.MetricName]);
+        }
+        return last;
     }
 
     /// <summary>By several routes a series may come to one destination as several.</summary>
@@ -172,12 +187,15 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _sent.Clear();
         foreach (var (to, placed) in key.Resolver.ResolveOutput(key.Rule, series).Places)
         {
-            if (to == key.Destination && key.Resolver.TryPlace(to, placed, out var lane, out var sent)
+            if (to == key.Destination && key.Resolver.TryPlace(to, placed, out var sent)
                 && !_sent.Exists(other => other.Labels.SequenceEqual(sent.Labels)))
             {
                 _sent.Add(sent);
                 var relabeled = ReferenceEquals(sent, series) ? null : LabelBlock.Encode(sent);
-                last = placements.AddNext(last, lane, relabeled, sample.Group, sent[LabelSet.MetricName]);
+                var plan = key.Resolver.LanesOf(to);
+                last = placements.AddNext(
+                    last, plan.LaneOf(sent), relabeled, sample.Group, sent[LabelSet.MetricName]);
+                last = AddCopies(placements, last, plan, sent, relabeled, sample.Group);
             }
         }
         return first;

@@ -50,7 +50,7 @@ internal sealed partial class SeriesResolver
     private readonly Deduplicators _deduplicators;
     private readonly Relabeler[] _destinationRelabeling;
     private readonly int[] _firstLane;
-    private readonly int[] _laneCounts;
+    private readonly LanePlan[] _lanePlans;
 
     public SeriesResolver(MillraceConfig config, AggregationRule[] rules, IReadOnlyList<DestinationConfig> destinations)
     {
@@ -61,13 +61,13 @@ internal sealed partial class SeriesResolver
         _destinations = [.. Configured(config, destinations)];
         _destinationRelabeling = new Relabeler[destinations.Count];
         _firstLane = new int[destinations.Count];
-        _laneCounts = new int[destinations.Count];
+        _lanePlans = new LanePlan[destinations.Count];
         var lanes = 0;
         for (var i = 0; i < destinations.Count; i++)
         {
             _destinationRelabeling[i] = Compile(_destinations[i].RelabelConfigs);
             _firstLane[i] = lanes;
-            _laneCounts[i] = destinations[i].Lanes;
+            _lanePlans[i] = new LanePlan(_destinations[i], destinations[i].Lanes);
             lanes += destinations[i].Lanes;
         }
         Chain = new RouteChain(config.Routes, NamesOf(rules, config.Aggregation.Rules.Count));
@@ -130,17 +130,19 @@ internal sealed partial class SeriesResolver
     /// <summary>The destination is declared to take a second value for a timestamp.</summary>
     public bool TakesCorrections(int destination) => _destinations[destination].Corrections;
 
-    /// <summary>The lane and the labels with which a destination sends a series; false: it drops the series.</summary>
-    public bool TryPlace(int destination, LabelSet series, out int lane, out LabelSet sent)
+    /// <summary>The labels with which a destination sends a series; false: it drops the series.</summary>
+    public bool TryPlace(int destination, LabelSet series, out LabelSet sent)
     {
         if (!TryRelabel(_destinationRelabeling[destination], series, out sent))
         {
-            lane = -1;
             return false;
         }
-        lane = LaneKey.StableLaneOf(sent, _laneCounts[destination]);
+        sent = _lanePlans[destination].LabelsOf(sent);
         return true;
     }
+
+    /// <summary>The lanes of a destination that carry a series with the labels that are sent.</summary>
+    public LanePlan LanesOf(int destination) => _lanePlans[destination];
 
     private SeriesFate Take(int number, LabelSet series, Passage? passage, in ResolvedSeries resolved)
     {
@@ -165,9 +167,9 @@ internal sealed partial class SeriesResolver
         {
             foreach (var destination in route.Destinations)
             {
-                if (TryPlace(destination, series, out var lane, out var sent))
+                if (TryPlace(destination, series, out var sent))
                 {
-                    Forward(number, destination, lane, sent, series, resolved);
+                    Forward(number, destination, sent, series, resolved);
                 }
             }
             foreach (var next in FollowersOf(number, series))
@@ -184,24 +186,24 @@ internal sealed partial class SeriesResolver
     }
 
     private void Forward(
-        int route, int destination, int lane, LabelSet sent, LabelSet series, in ResolvedSeries resolved)
+        int route, int destination, LabelSet sent, LabelSet series, in ResolvedSeries resolved)
     {
         var deduplicator = _deduplicators.RuleOf(route, _destinations[destination]);
         var labels = LabelBlock.Encode(sent);
-        if (deduplicator < 0)
+        var plan = _lanePlans[destination];
+        for (var copy = 0; copy < plan.Copies; copy++)
         {
-            resolved.Forwards.Add((_firstLane[destination] + lane, labels));
-            return;
+            (deduplicator < 0 ? resolved.Forwards : resolved.ExtraForwards).Add(
+                (_firstLane[destination] + plan.LaneOf(sent, copy), labels));
         }
-        resolved.ExtraForwards.Add((_firstLane[destination] + lane, labels));
-        if (resolved.Deduplications.Exists(other => other.Rule == deduplicator))
+        if (deduplicator < 0 || resolved.Deduplications.Exists(other => other.Rule == deduplicator))
         {
-            return; // Another destination of the route.
+            return; // Nothing to do, or done by another destination of the route.
         }
         var identity = WithoutDroppedLabels(_deduplicators.RuleOf(route), series);
         if (_deduplicators.IsOfDestination(deduplicator))
         {
-            identity = TryPlace(destination, identity, out _, out var relabeled)
+            identity = TryPlace(destination, identity, out var relabeled)
                 ? WithoutDroppedLabels(deduplicator, relabeled)
                 : LabelSet.Empty;
         }

@@ -1,0 +1,215 @@
+using Millrace.Membership;
+using Millrace.Placement;
+
+namespace Millrace.Delivery;
+
+/// <summary>
+/// Who gets what of a sharded destination: brings together which nodes there are, which of them are well, and which
+/// tasks each has, and tells the destination. Passive; its lock makes it fit for several callers.
+/// </summary>
+/// <remarks>
+/// Nodes that come or go make another table, which is kept on disk. A node that is not well keeps its place in the
+/// table: its tasks are lent to others, with what waits for them, and come back.
+/// </remarks>
+internal sealed class ShardedNodes
+{
+    private readonly Lock _lock = new(); // covers everything below
+    private readonly Destination _destination;
+    private readonly ShardedConfig _config;
+    private readonly TaskTableFile _file;
+    private readonly Func<string, bool> _isUp;
+    private readonly Dictionary<string, BackendNode> _nodes = new(StringComparer.Ordinal);
+    private IReadOnlyList<Node> _set = [];
+    private bool[] _areUp = [];
+    private TaskTable? _table;
+    private TaskOverlay? _overlay;
+    private NodeAssignment _assignment;
+
+    /// <param name="destination">A sharded one.</param>
+    /// <param name="file">Where its table is kept.</param>
+    /// <param name="isUp">By name; whether a node is well.</param>
+    public ShardedNodes(Destination destination, TaskTableFile file, Func<string, bool> isUp)
+    {
+        (_destination, _file, _isUp) = (destination, file, isUp);
+        _config = destination.Config.Sharded
+            ?? throw new ArgumentException("The destination is not a sharded one.", nameof(destination));
+        _assignment = new NodeAssignment([], new BackendNode?[destination.Lanes]);
+    }
+
+    public Destination Destination => _destination;
+
+    /// <summary>Null before the first nodes were found, and where the scheme has no table.</summary>
+    public TaskTable? Table => Volatile.Read(ref _table);
+
+    /// <summary>The table as it is in force while some nodes are not well.</summary>
+    public TaskOverlay? Overlay => Volatile.Read(ref _overlay);
+
+    public NodeAssignment Assignment => Volatile.Read(ref _assignment);
+
+    /// <summary>How often the tasks were dealt anew, because nodes came or went.</summary>
+    public long Rehashes { get; private set; }
+
+    /// <summary>Tasks, with their copies, that changed hands since the start, for whatever reason.</summary>
+    public long MovedTasks { get; private set; }
+
+    /// <summary>Why the table could not be kept; null: it is.</summary>
+    public string? FileProblem { get; private set; }
+
+    /// <summary>All nodes there are.</summary>
+    public void SetNodes(IReadOnlyList<Node> set)
+    {
+        lock (_lock)
+        {
+            _set = set;
+            foreach (var node in set)
+            {
+                if (_nodes.TryGetValue(node.Name, out var known))
+                {
+                    known.Url = node.Url;
+                }
+                else
+                {
+                    _nodes.Add(node.Name, new BackendNode(
+                        node.Name, node.Url, _destination.Config, Math.Min(MostRequests, _destination.Lanes)));
+                }
+            }
+            if (_config.Scheme == ShardScheme.Tasks && set.Count > 0)
+            {
+                FollowLocked(Array.ConvertAll([.. set], static node => new PlacementNode(node.Name, node.Weight)));
+            }
+            ApplyLocked(isForced: true);
+        }
+    }
+
+    /// <summary>Some node may have become well, or ceased to be.</summary>
+    public void HealthChanged()
+    {
+        lock (_lock)
+        {
+            ApplyLocked(isForced: false);
+        }
+    }
+
+    /// <summary>Deals tasks anew, by what each of them carries.</summary>
+    public void Rebalance()
+    {
+        lock (_lock)
+        {
+            if (_table is { } table)
+            {
+                ReplaceLocked(table.Next([.. table.Nodes], LoadsLocked(table)));
+                ApplyLocked(isForced: true);
+            }
+        }
+    }
+
+    /// <summary>Requests at once to one node: as many as a plain destination has lanes.</summary>
+    private const int MostRequests = 16;
+
+    private void FollowLocked(PlacementNode[] nodes)
+    {
+        var before = _table ?? _file.Read();
+        if (before is null || before.Config != _config.Placement || before.TaskCount != _config.Tasks.Count)
+        {
+            ReplaceLocked(TaskTable.Build(_config.Placement, _config.Tasks.Count, nodes));
+            return;
+        }
+        ReplaceLocked(before.Next(nodes, _table is null ? default : LoadsLocked(before)));
+    }
+
+    private void ReplaceLocked(TaskTable table)
+    {
+        if (ReferenceEquals(table, _table))
+        {
+            return;
+        }
+        Rehashes += _table is null ? 0 : 1;
+        Volatile.Write(ref _table, table);
+        FileProblem = _file.TryWrite(table);
+    }
+
+    /// <summary>Samples that each task has had since the start.</summary>
+    private long[] LoadsLocked(TaskTable table)
+    {
+        var loads = new long[table.TaskCount];
+        _destination.SamplesOfLanes(loads);
+        return Array.TrueForAll(loads, static load => load == 0) ? [] : loads;
+    }
+
+    private void ApplyLocked(bool isForced)
+    {
+        bool[] areUp = Array.ConvertAll([.. _set], node => _isUp(node.Name));
+        if (!isForced && areUp.AsSpan().SequenceEqual(_areUp))
+        {
+            return;
+        }
+        _areUp = areUp;
+        var ofLane = new BackendNode?[_destination.Lanes];
+        if (_config.Scheme != ShardScheme.Tasks)
+        {
+            for (var lane = 0; lane < ofLane.Length && _set.Count > 0; lane++)
+            {
+                // What waits for a node that the list does not have any more goes to those that it has.
+                ofLane[lane] = _nodes[_set[lane / ShardedConfig.LanesPerNode % _set.Count].Name];
+            }
+        }
+        else if (_table is { } table)
+        {
+            AssignTasksLocked(table, ofLane);
+        }
+        MovedTasks += CountMoves(_assignment.OfLane, ofLane);
+        var assignment = new NodeAssignment(Array.ConvertAll([.. _set], node => _nodes[node.Name]), ofLane);
+        Volatile.Write(ref _assignment, assignment);
+        _destination.Assign(assignment);
+        GiveUpLocked(assignment);
+    }
+
+    private void AssignTasksLocked(TaskTable table, BackendNode?[] ofLane)
+    {
+        var isHealthy = new bool[table.Nodes.Count];
+        for (var i = 0; i < isHealthy.Length; i++)
+        {
+            isHealthy[i] = _isUp(table.Nodes[i].Name);
+        }
+        var overlay = table.Overlay(isHealthy);
+        Volatile.Write(ref _overlay, overlay);
+        for (var task = 0; task < table.TaskCount; task++)
+        {
+            for (var copy = 0; copy < table.Replicas; copy++)
+            {
+                ofLane[copy * table.TaskCount + task] =
+                    _nodes[table.Nodes[overlay.NodeOf(task, copy)].Name];
+            }
+        }
+    }
+
+    /// <summary>
+    /// Nobody waits any longer for the answers of a node that has nothing left: it is gone, or it is not well.
+    /// </summary>
+    private void GiveUpLocked(NodeAssignment assignment)
+    {
+        List<string> gone = [];
+        foreach (var (name, node) in _nodes)
+        {
+            if (Array.IndexOf(assignment.OfLane, node) < 0)
+            {
+                node.GiveUp();
+            }
+            if (Array.IndexOf(assignment.Nodes, node) < 0)
+            {
+                gone.Add(name);
+            }
+        }
+        gone.ForEach(name => _nodes.Remove(name));
+    }
+
+    private static long CountMoves(BackendNode?[] before, BackendNode?[] after)
+    {
+        var moves = 0L;
+        for (var lane = 0; lane < before.Length; lane++)
+        {
+            moves += before[lane] is { } from && !ReferenceEquals(from, after[lane]) ? 1 : 0;
+        }
+        return moves;
+    }
+}
