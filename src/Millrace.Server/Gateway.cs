@@ -195,6 +195,19 @@ internal sealed partial class Gateway : IDisposable
 
     private async Task RunPumpAsync(Destination destination, CancellationToken stop)
     {
+        foreach (var sharded in Pipeline.Sharded)
+        {
+            if (ReferenceEquals(sharded.Destination, destination))
+            {
+                using var watch = new ShardWatch(sharded, _time, _logs);
+                using var sharedPump = new DestinationPump(destination, _time, _logs.CreateLogger("delivery"))
+                {
+                    Answered = watch.Observe,
+                };
+                await Task.WhenAll(watch.RunAsync(stop), sharedPump.RunAsync(stop));
+                return;
+            }
+        }
         using var pump = new DestinationPump(destination, _time, _logs.CreateLogger("delivery"));
         await pump.RunAsync(stop);
     }

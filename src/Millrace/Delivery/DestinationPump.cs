@@ -73,6 +73,9 @@ internal sealed partial class DestinationPump : IDisposable
         await Task.WhenAll(requests);
     }
 
+    /// <summary>Called with each answer, or that there was none, and how long it took.</summary>
+    public Action<BackendNode, SendResult, long>? Answered { get; init; }
+
     public void Dispose()
     {
         _destination.BlockOffered = null;
@@ -111,7 +114,9 @@ internal sealed partial class DestinationPump : IDisposable
         try
         {
             var parkedBefore = _destination.DeadLetters.Added;
-            _destination.Complete(sending, result, NowMs);
+            var nowMs = NowMs;
+            _destination.Complete(sending, result, nowMs);
+            Answered?.Invoke(sending.Node, result, nowMs - sending.StartedAtMs);
             Tell(sending.Node, result, _destination.DeadLetters.Added - parkedBefore);
         }
         finally

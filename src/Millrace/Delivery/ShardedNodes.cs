@@ -17,7 +17,6 @@ internal sealed class ShardedNodes
     private readonly Destination _destination;
     private readonly ShardedConfig _config;
     private readonly TaskTableFile _file;
-    private readonly Func<string, bool> _isUp;
     private readonly Dictionary<string, BackendNode> _nodes = new(StringComparer.Ordinal);
     private IReadOnlyList<Node> _set = [];
     private bool[] _areUp = [];
@@ -27,16 +26,24 @@ internal sealed class ShardedNodes
 
     /// <param name="destination">A sharded one.</param>
     /// <param name="file">Where its table is kept.</param>
-    /// <param name="isUp">By name; whether a node is well.</param>
-    public ShardedNodes(Destination destination, TaskTableFile file, Func<string, bool> isUp)
+    public ShardedNodes(Destination destination, TaskTableFile file)
     {
-        (_destination, _file, _isUp) = (destination, file, isUp);
+        (_destination, _file) = (destination, file);
         _config = destination.Config.Sharded
             ?? throw new ArgumentException("The destination is not a sharded one.", nameof(destination));
         _assignment = new NodeAssignment([], new BackendNode?[destination.Lanes]);
+        Health = new Health(_config.Health);
+        Source = new MembershipSource(_config.Nodes);
+        SetNodes(Source.Current.Nodes);
     }
 
     public Destination Destination => _destination;
+
+    /// <summary>Which nodes there are.</summary>
+    public MembershipSource Source { get; }
+
+    /// <summary>Which of them are well. Where a scheme of others names the node, it changes nothing.</summary>
+    public Health Health { get; }
 
     /// <summary>Null before the first nodes were found, and where the scheme has no table.</summary>
     public TaskTable? Table => Volatile.Read(ref _table);
@@ -61,6 +68,7 @@ internal sealed class ShardedNodes
         lock (_lock)
         {
             _set = set;
+            Health.SetNodes(set);
             foreach (var node in set)
             {
                 if (_nodes.TryGetValue(node.Name, out var known))
@@ -138,7 +146,7 @@ internal sealed class ShardedNodes
 
     private void ApplyLocked(bool isForced)
     {
-        bool[] areUp = Array.ConvertAll([.. _set], node => _isUp(node.Name));
+        bool[] areUp = Array.ConvertAll([.. _set], node => Health.IsUp(node.Name));
         if (!isForced && areUp.AsSpan().SequenceEqual(_areUp))
         {
             return;
@@ -169,7 +177,7 @@ internal sealed class ShardedNodes
         var isHealthy = new bool[table.Nodes.Count];
         for (var i = 0; i < isHealthy.Length; i++)
         {
-            isHealthy[i] = _isUp(table.Nodes[i].Name);
+            isHealthy[i] = Health.IsUp(table.Nodes[i].Name);
         }
         var overlay = table.Overlay(isHealthy);
         Volatile.Write(ref _overlay, overlay);

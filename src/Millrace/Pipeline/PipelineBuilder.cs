@@ -99,6 +99,7 @@ internal static class PipelineBuilder
         {
             NewGeneration = reloaded => new Generation(reloaded, configs, hash, metadata),
             LastInputMs = lastInputMs,
+            Sharded = [.. ShardedOf(config, disk, destinations)],
         };
     }
 
@@ -129,6 +130,19 @@ internal static class PipelineBuilder
         input?.SkipTo(inputLsn + 1);
         output.SkipTo(outputLsn + 1);
         return destinations;
+    }
+
+    private static IEnumerable<ShardedNodes> ShardedOf(
+        MillraceConfig config, IDisk disk, List<Destination> destinations)
+    {
+        foreach (var destination in destinations)
+        {
+            if (destination.Config.Sharded is not null)
+            {
+                var folder = Path.Combine(config.Log.Path, "destinations", destination.Name);
+                yield return new ShardedNodes(destination, new TaskTableFile(folder, disk));
+            }
+        }
     }
 
     private static Generation? CompileText(

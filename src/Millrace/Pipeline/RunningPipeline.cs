@@ -57,6 +57,9 @@ internal sealed class RunningPipeline
 
     public IReadOnlyList<Destination> Destinations { get; }
 
+    /// <summary>Who gets what of the sharded ones among them.</summary>
+    public IReadOnlyList<ShardedNodes> Sharded { get; init; } = [];
+
     public RecordLog? InputLog => _input;
 
     public RecordLog OutputLog => _output;
