@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace Millrace.Membership;
 
 /// <summary>Where the nodes of a destination are found.</summary>
@@ -34,6 +36,9 @@ public sealed record NodeSetConfig
     /// <summary>Of each address; SRV records bring their own.</summary>
     public int Port { get; init; }
 
+    /// <summary>Take only these addresses; null: all. A pod with two would be two nodes.</summary>
+    public AddressFamily? Family { get; init; }
+
     public string Scheme { get; init; } = "http";
 
     /// <summary>Of the nodes' write address, with its query if it has one.</summary>
@@ -50,4 +55,8 @@ public sealed record NodeSetConfig
 
     /// <summary>The only node as long as nothing was ever found; null: there is none then.</summary>
     public Uri? Fallback { get; init; }
+
+    /// <summary>The write address of a node that was looked up; null where the host cannot stand in one.</summary>
+    public Uri? UrlOf(string host, int port) => Uri.TryCreate(
+        FormattableString.Invariant($"{Scheme}://{host}:{port}{Path}"), UriKind.Absolute, out var url) ? url : null;
 }
