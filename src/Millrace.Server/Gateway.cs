@@ -14,6 +14,7 @@ using Millrace.Configuration;
 using Millrace.Delivery;
 using Millrace.Ingest;
 using Millrace.Log;
+using Millrace.Membership;
 using Millrace.Pipeline;
 using Millrace.Server.Commands;
 using Millrace.Telemetry;
@@ -199,7 +200,7 @@ internal sealed partial class Gateway : IDisposable
         {
             if (ReferenceEquals(sharded.Destination, destination))
             {
-                using var watch = new ShardWatch(sharded, _time, _logs);
+                using var watch = new ShardWatch(sharded, _time, NewRandom(), _logs);
                 using var sharedPump = new DestinationPump(destination, _time, _logs.CreateLogger("delivery"))
                 {
                     Answered = watch.Observe,
@@ -370,6 +371,17 @@ internal sealed partial class Gateway : IDisposable
         {
             problems.Add("the log could not take the configuration: is the disk full?");
             return [];
+        }
+        foreach (var sharded in Pipeline.Sharded)
+        {
+            foreach (var destination in config.Destinations)
+            {
+                if (destination.Name == sharded.Destination.Name
+                    && destination.Sharded is { Nodes: { Kind: NodeSourceKind.List, Nodes: var nodes } })
+                {
+                    sharded.SetNodes(nodes);
+                }
+            }
         }
         Log.Reloaded(_log, config.Aggregation.Rules.Count);
         return [.. ConfigDiff.Between(running, config).Lines()];

@@ -33,11 +33,12 @@ internal static class ReloadRules
         {
             // Relabeling and who gets corrections are the pipeline's; the rest belongs to the running destination.
             var (before, after) = (running.Destinations[i], loaded.Destinations[i]);
-            if (WithoutLists(before) != WithoutLists(after) || !SameHeaders(before.Headers, after.Headers))
+            if (WithoutLists(before) != WithoutLists(after) || !SameHeaders(before.Headers, after.Headers)
+                || !SameButNodes(before.Sharded, after.Sharded))
             {
                 problems.Add(
-                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs and "
-                    + "corrections need a restart");
+                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs, corrections and "
+                    + "sharded.nodes need a restart");
             }
         }
         return problems.Count > 0;
@@ -47,7 +48,15 @@ internal static class ReloadRules
 
     /// <summary>What records compare by value.</summary>
     private static DestinationConfig WithoutLists(DestinationConfig destination) =>
-        destination with { RelabelConfigs = [], Corrections = false, Headers = Empty };
+        destination with { RelabelConfigs = [], Corrections = false, Headers = Empty, Sharded = null };
+
+    /// <summary>A list of nodes may change while we run.</summary>
+    private static bool SameButNodes(ShardedConfig? a, ShardedConfig? b) =>
+        a is null || b is null
+            ? ReferenceEquals(a, b)
+            : a.Placement == b.Placement && a.Health == b.Health
+                && a.Nodes with { Nodes = [] } == b.Nodes with { Nodes = [] }
+                && ShardedReader.KeyText(a) == ShardedReader.KeyText(b);
 
     private static bool SameHeaders(IReadOnlyDictionary<string, string> a, IReadOnlyDictionary<string, string> b)
     {

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Millrace.Configuration;
 using Millrace.Delivery;
 using Millrace.Membership;
 
@@ -12,18 +13,23 @@ internal sealed partial class ShardWatch : IDisposable
 {
     private readonly ShardedNodes _nodes;
     private readonly HealthProbe _probe;
-    private readonly MembershipWatch _membership;
+    private readonly MembershipWatch? _membership;
     private readonly ILogger _log;
     private readonly Lock _logLock = new(); // covers the two below
     private IReadOnlySet<string> _loggedDown = new HashSet<string>();
 
-    public ShardWatch(ShardedNodes nodes, TimeProvider time, ILoggerFactory logs)
+    /// <param name="random">Ours alone.</param>
+    public ShardWatch(ShardedNodes nodes, TimeProvider time, Random random, ILoggerFactory logs)
     {
         _nodes = nodes;
         _log = logs.CreateLogger("sharding");
-        _probe = new HealthProbe(nodes.Health, time, new Random(), HealthChanged);
-        _membership = new MembershipWatch(
-            nodes.Source, nodes.Destination.Name, nodes.Destination.Config.Sharded!.Nodes, time, new Random(), NodesChanged, _log);
+        _probe = new HealthProbe(nodes.Health, time, new Random(random.Next()), HealthChanged);
+        var (name, config) = (nodes.Destination.Name, nodes.Destination.Config.Sharded!.Nodes);
+        if (NodeSources.Of(config, new SystemResolver(time), NodeSetReader.ParseFile) is { } source)
+        {
+            _membership = new MembershipWatch(
+                name, nodes.Source, source, config, time, new Random(random.Next()), NodesChanged, _log);
+        }
     }
 
     /// <summary>What was seen of a node while sending.</summary>
@@ -40,18 +46,23 @@ internal sealed partial class ShardWatch : IDisposable
 
     public async Task RunAsync(CancellationToken stop)
     {
+        _nodes.NodesSet = set => _probe.SetNodes(set);
         _probe.SetNodes(_nodes.Source.Current.Nodes);
-        await _membership.RunAsync(stop);
+        if (_membership is not null)
+        {
+            await _membership.RunAsync(stop);
+        }
+        await Task.Delay(Timeout.Infinite, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _probe.StopAsync();
     }
 
-    public void Dispose() => _probe.Dispose();
-
-    private void NodesChanged(NodeSet set)
+    public void Dispose()
     {
-        _nodes.SetNodes(set.Nodes);
-        _probe.SetNodes(set.Nodes);
+        _nodes.NodesSet = null;
+        _probe.Dispose();
     }
+
+    private void NodesChanged(NodeSet set) => _nodes.SetNodes(set.Nodes);
 
     private void HealthChanged()
     {

@@ -36,11 +36,21 @@ internal sealed class ShardedReader(
                 Replicas = (int)reader.Number("replicas", defaults.Replicas, 1, PlacementConfig.MaxReplicas),
                 Salt = reader.Text("salt") ?? "",
             },
-            Health = NodeSetReader.ReadHealth(reader.Mapping("health")),
+            Health = HealthReader.Read(reader.Mapping("health")),
         };
         Check(reader, sharded);
         reader.Finish();
         return sharded;
+    }
+
+    /// <summary>Equal where series have the same tasks, and go by the same scheme to the same nodes.</summary>
+    public static string KeyText(ShardedConfig sharded)
+    {
+        var writer = new CanonicalWriter();
+        writer.BeginMapping();
+        Write(writer, sharded with { Nodes = new NodeSetConfig() });
+        writer.End();
+        return writer.ToString();
     }
 
     /// <summary>What decides the lane and the labels of a series.</summary>
@@ -55,7 +65,16 @@ internal sealed class ShardedReader(
         });
         if (sharded.Scheme != ShardScheme.Tasks)
         {
-            NodeSetReader.WriteList(writer, sharded.Nodes.Nodes);
+            writer.BeginSequence("nodes");
+            foreach (var node in sharded.Nodes.Nodes)
+            {
+                // The order and the text decide; of who it is and what it weighs nothing depends.
+                writer.BeginMapping();
+                writer.Text("name", node.Name);
+                writer.Text("url", node.Url.OriginalString);
+                writer.End();
+            }
+            writer.End();
         }
         writer.Number("replicas", sharded.Placement.Replicas);
         writer.BeginMapping("tasks");

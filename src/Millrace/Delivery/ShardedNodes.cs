@@ -62,6 +62,9 @@ internal sealed class ShardedNodes
     /// <summary>Why the table could not be kept; null: it is.</summary>
     public string? FileProblem { get; private set; }
 
+    /// <summary>Called after <see cref="SetNodes"/>, outside of the lock.</summary>
+    public Action<IReadOnlyList<Node>>? NodesSet { get; set; }
+
     /// <summary>All nodes there are.</summary>
     public void SetNodes(IReadOnlyList<Node> set)
     {
@@ -87,6 +90,7 @@ internal sealed class ShardedNodes
             }
             ApplyLocked(isForced: true);
         }
+        NodesSet?.Invoke(set);
     }
 
     /// <summary>Some node may have become well, or ceased to be.</summary>
