@@ -88,6 +88,37 @@ internal sealed class TaskTable
     /// <param name="isHealthy">By index of node.</param>
     public TaskOverlay Overlay(ReadOnlySpan<bool> isHealthy) => TaskOverlay.Of(this, isHealthy);
 
+    /// <summary>
+    /// Whether gateways that have both should take the other: the later version, and of one version the one that
+    /// everybody agrees on, the larger fingerprint.
+    /// </summary>
+    public bool YieldsTo(TaskTable other) =>
+        (other.Version, other.Fingerprint).CompareTo((Version, Fingerprint)) > 0;
+
+    /// <summary>The fullest node against its fair share: 1 is even.</summary>
+    /// <param name="loads">Samples per second of each task; empty: each task counts as one.</param>
+    public double Imbalance(ReadOnlySpan<long> loads = default)
+    {
+        var carried = new double[_nodes.Length];
+        var (total, weights) = (0.0, 0L);
+        for (var unit = 0; unit < _owners.Length; unit++)
+        {
+            var load = loads.IsEmpty ? 1.0 : loads[unit / Replicas];
+            carried[_owners[unit]] += load;
+            total += load;
+        }
+        foreach (var node in _nodes)
+        {
+            weights += node.Weight;
+        }
+        var fullest = 0.0;
+        for (var node = 0; node < carried.Length; node++)
+        {
+            fullest = Math.Max(fullest, carried[node] / _nodes[node].Weight);
+        }
+        return total > 0 ? fullest * weights / total : 1;
+    }
+
     /// <summary>What changes hands between this table and another of as many tasks.</summary>
     public List<TaskMove> MovesTo(TaskTable next)
     {

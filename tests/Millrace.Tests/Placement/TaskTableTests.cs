@@ -143,6 +143,30 @@ public sealed class TaskTableTests
     }
 
     [Fact]
+    public void Of_two_tables_every_gateway_takes_the_same()
+    {
+        var table = TaskTable.Build(new PlacementConfig(), 128, Three);
+        var (one, other) = (table.Next([.. Three.Skip(1)]), table.Next([.. Three.Take(2)]));
+
+        table.YieldsTo(table).ShouldBeFalse();
+        table.YieldsTo(one).ShouldBeTrue();
+        one.YieldsTo(table).ShouldBeFalse();
+        one.YieldsTo(other).ShouldBe(!other.YieldsTo(one));
+    }
+
+    [Fact]
+    public void Imbalance_is_the_fullest_against_its_share()
+    {
+        var config = new PlacementConfig { Kind = PlacementKind.Modulo };
+        var table = TaskTable.Build(config, 5, [new("a"), new("b")]);
+
+        table.Imbalance().ShouldBe(1.2, 1e-12);
+        table.Imbalance([10, 30, 0, 0, 0]).ShouldBe(1.5, 1e-12);
+        table.Imbalance(new long[5]).ShouldBe(1);
+        TaskTable.Build(config, 9, [new("a", 2), new("b")]).Imbalance().ShouldBe(1, 1e-12);
+    }
+
+    [Fact]
     public void Nodes_are_found_by_name()
     {
         var table = TaskTable.Build(new PlacementConfig(), 16, [.. Three.Reverse()]);
