@@ -107,17 +107,21 @@ internal sealed class BoundedAssignment
         return _owners;
     }
 
-    /// <summary>Copies on nodes that are still there stay, the first of them in the first place.</summary>
+    /// <summary>
+    /// A copy on a node that is still there stays, and keeps its number, unless there are fewer copies than before:
+    /// then one that is left over takes the place of one that is gone.
+    /// </summary>
     private void Keep(TaskTable previous, int[] indexNow)
     {
         for (var task = 0; task < _tasks; task++)
         {
-            var kept = 0;
-            foreach (var node in previous.NodesOf(task))
+            var before = previous.NodesOf(task);
+            for (var choice = 0; choice < before.Length; choice++)
             {
-                if (indexNow[node] >= 0 && kept < _replicas)
+                var number = choice < _replicas ? choice : Copies(task).IndexOf(Nobody);
+                if (indexNow[before[choice]] >= 0 && number >= 0)
                 {
-                    Give(task, kept++, indexNow[node]);
+                    Give(task, number, indexNow[before[choice]]);
                 }
             }
         }

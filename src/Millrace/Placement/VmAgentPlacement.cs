@@ -12,7 +12,7 @@ internal sealed record VmAgentPlacementConfig
     /// <summary><c>-remoteWrite.shardByURL.labels</c>: only these; empty: all.</summary>
     public IReadOnlyList<string> Labels { get; init; } = [];
 
-    /// <summary><c>-remoteWrite.shardByURL.ignoreLabels</c>: all but these. One of the two lists must be empty.</summary>
+    /// <summary><c>-remoteWrite.shardByURL.ignoreLabels</c>: all but these. One of the lists must be empty.</summary>
     public IReadOnlyList<string> IgnoreLabels { get; init; } = [];
 
     /// <summary><c>-remoteWrite.shardByURLReplicas</c>.</summary>

@@ -76,6 +76,7 @@ public sealed class TaskMovementTests
             moves.Count.ShouldBeLessThanOrEqualTo((int)(1.3 * 512 * replicas / count));
             TaskTableTests.ShouldBeBalanced(table);
             table.Version.ShouldBe(step + 2);
+            CopiesThatChangedNumber(before, table).ShouldBe(0);
 
             bool Add()
             {
@@ -119,6 +120,22 @@ public sealed class TaskMovementTests
         var table = TaskTable.Build(new PlacementConfig(), 128, TaskTableTests.Nodes(3));
 
         table.Next(others).Fingerprint.ShouldBe(TaskTable.Build(new PlacementConfig(), 128, others).Fingerprint);
+    }
+
+    [Fact]
+    public void Fewer_nodes_than_replicas_hold_everything_each_and_new_ones_fill_up()
+    {
+        var nodes = TaskTableTests.Nodes(4);
+        var table = TaskTable.Build(new PlacementConfig { Replicas = 3 }, 64, nodes);
+        var two = table.Next([.. nodes.Take(2)]);
+        var four = two.Next(nodes);
+
+        (two.Replicas, TaskTableTests.Counts(two).Sum()).ShouldBe((2, 128));
+        TaskTableTests.Counts(two).ShouldBe([64, 64]);
+        table.MovesTo(two).All(move => move.From != nodes[0].Name && move.From != nodes[1].Name).ShouldBeTrue();
+        four.Replicas.ShouldBe(3);
+        two.MovesTo(four).All(move => move.To == nodes[2].Name || move.To == nodes[3].Name).ShouldBeTrue();
+        TaskTableTests.ShouldBeBalanced(four);
     }
 
     [Fact]
@@ -234,6 +251,21 @@ public sealed class TaskMovementTests
         table.Next(heavy, loads).ShouldBeSameAs(table);
         table.Next(heavy, new long[4096]).ShouldBeSameAs(table);
         Should.Throw<ArgumentException>(() => table.Next(heavy, new long[5]));
+    }
+
+    /// <summary>A queue may belong to a copy by its number: what stays must keep it.</summary>
+    private static int CopiesThatChangedNumber(TaskTable before, TaskTable after)
+    {
+        var changed = 0;
+        for (var task = 0; task < before.TaskCount; task++)
+        {
+            for (var choice = 0; choice < before.Replicas; choice++)
+            {
+                var now = after.IndexOf(before.Nodes[before.NodeOf(task, choice)].Name);
+                changed += after.NodesOf(task).Contains(now) && after.NodeOf(task, choice) != now ? 1 : 0;
+            }
+        }
+        return changed;
     }
 
     /// <summary>Where tables are large, fewer of them, so that the test is quick.</summary>
