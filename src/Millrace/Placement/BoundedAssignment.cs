@@ -52,8 +52,9 @@ internal sealed class BoundedAssignment
         Array.Sort(_byLoad, (a, b) => _loads[a] != _loads[b] ? _loads[b].CompareTo(_loads[a]) : a - b);
         var weights = Array.ConvertAll(nodes, static node => node.Weight);
         var bound = Permille(config.BoundedLoad);
-        (_fair, _most) = (NodeShares.Of(total, weights, bound).Fair, NodeShares.Of(total, weights, bound).Most);
-        _room = NodeShares.Of(total, weights, 1000 + (bound - 1000) / 2).Most;
+        var shares = NodeShares.Of(total, weights, bound);
+        (_fair, _most) = (shares.Fair, shares.Most);
+        _room = NodeShares.Of(total, weights, 1000 + (bound - 1000) / 2).Within;
         _owners = new int[tasks * replicas];
         Array.Fill(_owners, Nobody);
         _carried = new long[nodes.Length];
@@ -75,14 +76,22 @@ internal sealed class BoundedAssignment
     /// <param name="relieve">Take tasks from nodes above the bound although nothing became of them.</param>
     public int[] Following(TaskTable previous, bool relieve)
     {
-        Keep(previous);
+        var indexNow = previous.IndicesIn(_nodes);
+        Keep(previous, indexNow);
+        var weightBefore = new int[_nodes.Length];
+        for (var node = 0; node < indexNow.Length; node++)
+        {
+            if (indexNow[node] >= 0)
+            {
+                weightBefore[indexNow[node]] = previous.Nodes[node].Weight;
+            }
+        }
+        // Where all nodes are others there is nothing to take, and the table is that of a start.
         var mayTake = Array.Exists(_owners, static owner => owner != Nobody);
         for (var node = 0; node < _nodes.Length; node++)
         {
-            var before = previous.IndexOf(_nodes[node].Name);
-            var weightBefore = before < 0 ? 0 : previous.Nodes[before].Weight;
-            _isTaker[node] = mayTake && _nodes[node].Weight > weightBefore;
-            if (_nodes[node].Weight < weightBefore || (relieve && _carried[node] > _most[node]))
+            _isTaker[node] = mayTake && _nodes[node].Weight > weightBefore[node];
+            if (_nodes[node].Weight < weightBefore[node] || (relieve && _carried[node] > _most[node]))
             {
                 Relieve(node);
             }
@@ -98,23 +107,21 @@ internal sealed class BoundedAssignment
         return _owners;
     }
 
-    /// <summary>Copies on nodes that are still there stay, the first of them in the first place.</summary>
-    private void Keep(TaskTable previous)
+    /// <summary>
+    /// A copy on a node that is still there stays, and keeps its number, unless there are fewer copies than before:
+    /// then one that is left over takes the place of one that is gone.
+    /// </summary>
+    private void Keep(TaskTable previous, int[] indexNow)
     {
-        var indexOf = new int[previous.Nodes.Count];
-        for (var node = 0; node < indexOf.Length; node++)
-        {
-            var name = previous.Nodes[node].Name;
-            indexOf[node] = Array.FindIndex(_nodes, now => now.Name == name);
-        }
         for (var task = 0; task < _tasks; task++)
         {
-            var kept = 0;
-            foreach (var node in previous.NodesOf(task))
+            var before = previous.NodesOf(task);
+            for (var choice = 0; choice < before.Length; choice++)
             {
-                if (indexOf[node] >= 0 && kept < _replicas)
+                var number = choice < _replicas ? choice : Copies(task).IndexOf(Nobody);
+                if (indexNow[before[choice]] >= 0 && number >= 0)
                 {
-                    Give(task, kept++, indexOf[node]);
+                    Give(task, number, indexNow[before[choice]]);
                 }
             }
         }

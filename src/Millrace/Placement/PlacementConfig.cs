@@ -1,18 +1,24 @@
+using System.Text.Json.Serialization;
+
 namespace Millrace.Placement;
 
 /// <summary>How tasks are dealt to nodes.</summary>
 public enum PlacementKind
 {
     /// <summary>The best-ranked node with room. Only the tasks of nodes that come or go move.</summary>
+    [JsonStringEnumMemberName("rendezvous")]
     Rendezvous = 0,
 
     /// <summary>The next of the nodes' points on a ring. Only tasks of nodes that come or go move; no bound.</summary>
+    [JsonStringEnumMemberName("ring")]
     Ring = 1,
 
     /// <summary>Jump consistent hash: cheap to move only where nodes come and go at the end of the list.</summary>
+    [JsonStringEnumMemberName("jump")]
     Jump = 2,
 
     /// <summary>Task modulo nodes: nearly all tasks move when a node comes or goes.</summary>
+    [JsonStringEnumMemberName("modulo")]
     Modulo = 3,
 }
 

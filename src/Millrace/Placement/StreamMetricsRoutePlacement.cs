@@ -9,12 +9,12 @@ namespace Millrace.Placement;
 /// <code>
 /// H(labels) = FNV-1a 32 over all names and values together, sorted as strings, without separators
 /// task      = H(all labels) mod T
-/// node      = H(the listed labels, the task's label among them if listed) mod N;  H(all labels) mod N if none is listed
+/// node      = H(the listed labels, of which the task's may be one) mod N; H(all labels) mod N if none is listed
 /// </code>
 /// Its versions of 2026 take jump consistent hash instead of the remainder. What it does to the label differs in one
 /// thing on purpose: it appends it at the end, we sort it in; the hash sees no order. With one node it writes no label.
-/// Known weaknesses come with it: <c>{a="b"}</c> and <c>{b="a"}</c> are one key, series without any of the listed labels
-/// fill one node, and another number of nodes moves nearly everything.
+/// Known weaknesses come with it: <c>{a="b"}</c> and <c>{b="a"}</c> are one key, series without any of the listed
+/// labels fill one node, and another number of nodes moves nearly everything.
 /// </summary>
 internal sealed class StreamMetricsRoutePlacement
 {

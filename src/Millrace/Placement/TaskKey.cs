@@ -5,8 +5,8 @@ namespace Millrace.Placement;
 
 /// <summary>
 /// The task of a series, the first of the two mappings of dual scheduling (the second, from tasks to nodes, is
-/// <see cref="TaskTable"/>): the 128-bit stable key of the labels in the key, modulo the number of tasks. It is the same
-/// in every process, release and platform, and does not know how many nodes there are.
+/// <see cref="TaskTable"/>): the 128-bit stable key of the labels in the key, modulo the number of tasks. It is the
+/// same in every process, release and platform, and does not know how many nodes there are.
 /// </summary>
 internal sealed class TaskKey
 {

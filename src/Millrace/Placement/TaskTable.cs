@@ -67,7 +67,7 @@ internal sealed class TaskTable
         var ordered = Ordered(Config, nodes);
         var replicas = ReplicasOf(Config, ordered);
         var owners = Config.Kind == PlacementKind.Rendezvous
-            ? new BoundedAssignment(Config, ordered, TaskCount, replicas, loads).Following(this, relieve: !loads.IsEmpty)
+            ? new BoundedAssignment(Config, ordered, TaskCount, replicas, loads).Following(this, !loads.IsEmpty)
             : Deal(Config, TaskCount, ordered);
         return ordered.AsSpan().SequenceEqual(_nodes) && owners.AsSpan().SequenceEqual(_owners)
             ? this : new TaskTable(Config, ordered, owners, replicas, Version + 1);
@@ -88,15 +88,48 @@ internal sealed class TaskTable
     /// <param name="isHealthy">By index of node.</param>
     public TaskOverlay Overlay(ReadOnlySpan<bool> isHealthy) => TaskOverlay.Of(this, isHealthy);
 
+    /// <summary>
+    /// Whether gateways that have both should take the other: the later version, and of one version the one that
+    /// everybody agrees on, the larger fingerprint.
+    /// </summary>
+    public bool YieldsTo(TaskTable other) =>
+        (other.Version, other.Fingerprint).CompareTo((Version, Fingerprint)) > 0;
+
+    /// <summary>The fullest node against its fair share: 1 is even.</summary>
+    /// <param name="loads">Samples per second of each task; empty: each task counts as one.</param>
+    public double Imbalance(ReadOnlySpan<long> loads = default)
+    {
+        var carried = new double[_nodes.Length];
+        var (total, weights) = (0.0, 0L);
+        for (var unit = 0; unit < _owners.Length; unit++)
+        {
+            var load = loads.IsEmpty ? 1.0 : loads[unit / Replicas];
+            carried[_owners[unit]] += load;
+            total += load;
+        }
+        foreach (var node in _nodes)
+        {
+            weights += node.Weight;
+        }
+        var fullest = 0.0;
+        for (var node = 0; node < carried.Length; node++)
+        {
+            fullest = Math.Max(fullest, carried[node] / _nodes[node].Weight);
+        }
+        return total > 0 ? fullest * weights / total : 1;
+    }
+
     /// <summary>What changes hands between this table and another of as many tasks.</summary>
     public List<TaskMove> MovesTo(TaskTable next)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(next.TaskCount, TaskCount);
         var moves = new List<TaskMove>();
+        var (left, joined) = (new List<string>(), new List<string>());
+        var (indexThere, indexHere) = (IndicesIn(next._nodes), next.IndicesIn(_nodes));
         for (var task = 0; task < TaskCount; task++)
         {
-            var left = NamesOf(task, except: next);
-            var joined = next.NamesOf(task, except: this);
+            CollectOnlyHere(task, next, indexThere, left);
+            next.CollectOnlyHere(task, this, indexHere, joined);
             for (var i = 0; i < Math.Max(left.Count, joined.Count); i++)
             {
                 // Where there are more replicas than before, or fewer, a copy comes from nowhere, or goes there.
@@ -106,17 +139,27 @@ internal sealed class TaskTable
         return moves;
     }
 
-    private List<string> NamesOf(int task, TaskTable except)
+    /// <summary>By index of a node here its index among others; −1: it is not there.</summary>
+    public int[] IndicesIn(ReadOnlySpan<PlacementNode> others)
     {
-        var names = new List<string>();
+        var byName = new Dictionary<string, int>();
+        for (var node = 0; node < others.Length; node++)
+        {
+            byName.Add(others[node].Name, node);
+        }
+        return Array.ConvertAll(_nodes, node => byName.GetValueOrDefault(node.Name, -1));
+    }
+
+    private void CollectOnlyHere(int task, TaskTable other, int[] indexThere, List<string> names)
+    {
+        names.Clear();
         foreach (var node in NodesOf(task))
         {
-            if (!except.NodesOf(task).Contains(except.IndexOf(_nodes[node].Name)))
+            if (!other.NodesOf(task).Contains(indexThere[node]))
             {
                 names.Add(_nodes[node].Name);
             }
         }
-        return names;
     }
 
     private static int[] Deal(PlacementConfig config, int tasks, PlacementNode[] nodes)

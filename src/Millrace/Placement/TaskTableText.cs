@@ -63,7 +63,7 @@ internal static class TaskTableText
         var found = new TaskTable(read!.Config!, read.Nodes!, read.Owners!, read.Replicas, read.Version);
         if (found.Fingerprint.ToString("x16") != read.Fingerprint)
         {
-            problem = $"the fingerprint \"{read.Fingerprint}\" is not that of the table; it has been changed or damaged";
+            problem = $"the fingerprint \"{read.Fingerprint}\" is not that of the table, which has been damaged";
             return false;
         }
         table = found;

@@ -12,7 +12,7 @@ internal sealed record VmAgentPlacementConfig
     /// <summary><c>-remoteWrite.shardByURL.labels</c>: only these; empty: all.</summary>
     public IReadOnlyList<string> Labels { get; init; } = [];
 
-    /// <summary><c>-remoteWrite.shardByURL.ignoreLabels</c>: all but these. One of the two lists must be empty.</summary>
+    /// <summary><c>-remoteWrite.shardByURL.ignoreLabels</c>: all but these. One of the lists must be empty.</summary>
     public IReadOnlyList<string> IgnoreLabels { get; init; } = [];
 
     /// <summary><c>-remoteWrite.shardByURLReplicas</c>.</summary>
@@ -23,7 +23,7 @@ internal sealed record VmAgentPlacementConfig
 /// The placement of vmagent's <c>-remoteWrite.shardByURL</c>, bit for bit. There are no tasks and no table:
 /// <code>
 /// h     = XXH64 of name, value, name, value, … without separators
-/// score = scramble(XXH64("&lt;place from 1&gt;:&lt;URL&gt;") xor h)      the highest wins, of equals the first
+/// score = scramble(XXH64("&lt;place from 1&gt;:&lt;URL&gt;") xor h)   the highest wins, of equals the first
 /// </code>
 /// Further replicas are the URLs that follow in the list. vmagent hashes labels in the order in which they came; ours
 /// are sorted by name, which is the same for every sender that keeps to the protocol, and with <c>-sortLabels</c>.
