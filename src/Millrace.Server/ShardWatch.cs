@@ -11,7 +11,10 @@ namespace Millrace.Server;
 /// </summary>
 internal sealed partial class ShardWatch : IDisposable
 {
+    private static readonly TimeSpan MeasureInterval = TimeSpan.FromSeconds(10);
+
     private readonly ShardedNodes _nodes;
+    private readonly TimeProvider _time;
     private readonly HealthProbe _probe;
     private readonly MembershipWatch? _membership;
     private readonly ILogger _log;
@@ -21,7 +24,7 @@ internal sealed partial class ShardWatch : IDisposable
     /// <param name="random">Ours alone.</param>
     public ShardWatch(ShardedNodes nodes, TimeProvider time, Random random, ILoggerFactory logs)
     {
-        _nodes = nodes;
+        (_nodes, _time) = (nodes, time);
         _log = logs.CreateLogger("sharding");
         _probe = new HealthProbe(nodes.Health, time, new Random(random.Next()), HealthChanged);
         var (name, config) = (nodes.Destination.Name, nodes.Destination.Config.Sharded!.Nodes);
@@ -48,11 +51,7 @@ internal sealed partial class ShardWatch : IDisposable
     {
         _nodes.NodesSet = set => _probe.SetNodes(set);
         _probe.SetNodes(_nodes.Source.Current.Nodes);
-        if (_membership is not null)
-        {
-            await _membership.RunAsync(stop);
-        }
-        await Task.Delay(Timeout.Infinite, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_membership?.RunAsync(stop) ?? Task.CompletedTask, MeasureAsync(stop));
         await _probe.StopAsync();
     }
 
@@ -60,6 +59,15 @@ internal sealed partial class ShardWatch : IDisposable
     {
         _nodes.NodesSet = null;
         _probe.Dispose();
+    }
+
+    private async Task MeasureAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            _nodes.Measure(_probe.NowMs);
+            await Task.Delay(MeasureInterval, _time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
     }
 
     private void NodesChanged(NodeSet set) => _nodes.SetNodes(set.Nodes);

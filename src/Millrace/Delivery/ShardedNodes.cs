@@ -23,6 +23,9 @@ internal sealed class ShardedNodes
     private TaskTable? _table;
     private TaskOverlay? _overlay;
     private NodeAssignment _assignment;
+    private TaskLoad _load = TaskLoad.None;
+    private long[] _measuredSamples = [];
+    private long _measuredAtMs;
 
     /// <param name="destination">A sharded one.</param>
     /// <param name="file">Where its table is kept.</param>
@@ -52,6 +55,11 @@ internal sealed class ShardedNodes
     public TaskOverlay? Overlay => Volatile.Read(ref _overlay);
 
     public NodeAssignment Assignment => Volatile.Read(ref _assignment);
+
+    public TaskLoad Load => Volatile.Read(ref _load);
+
+    /// <summary>How many lanes a node has now.</summary>
+    public int LanesOf(BackendNode node) => Array.FindAll(Assignment.OfLane, other => other == node).Length;
 
     /// <summary>How often the tasks were dealt anew, because nodes came or went.</summary>
     public long Rehashes { get; private set; }
@@ -102,6 +110,32 @@ internal sealed class ShardedNodes
         }
     }
 
+    /// <summary>Sees what the tasks carried since the call before. Called every few seconds.</summary>
+    public void Measure(long nowMs)
+    {
+        lock (_lock)
+        {
+            if (_table is not { } table)
+            {
+                return;
+            }
+            // The first copy of each task; the others carry the same.
+            var samples = new long[table.TaskCount];
+            _destination.SamplesOfLanes(samples);
+            if (_measuredSamples.Length == samples.Length && nowMs > _measuredAtMs)
+            {
+                var since = new long[samples.Length];
+                for (var task = 0; task < since.Length; task++)
+                {
+                    since[task] = samples[task] - _measuredSamples[task];
+                }
+                Volatile.Write(
+                    ref _load, TaskLoad.Measure(_load, since, (nowMs - _measuredAtMs) / 1e3, table));
+            }
+            (_measuredSamples, _measuredAtMs) = (samples, nowMs);
+        }
+    }
+
     /// <summary>Deals tasks anew, by what each of them carries.</summary>
     public void Rebalance()
     {
@@ -109,7 +143,7 @@ internal sealed class ShardedNodes
         {
             if (_table is { } table)
             {
-                ReplaceLocked(table.Next([.. table.Nodes], LoadsLocked(table)));
+                ReplaceLocked(table.Next([.. table.Nodes], _load.Loads()));
                 ApplyLocked(isForced: true);
             }
         }
@@ -126,7 +160,8 @@ internal sealed class ShardedNodes
             ReplaceLocked(TaskTable.Build(_config.Placement, _config.Tasks.Count, nodes));
             return;
         }
-        ReplaceLocked(before.Next(nodes, _table is null ? default : LoadsLocked(before)));
+        // By count alone, so that all gateways come to the same table, whatever they measured.
+        ReplaceLocked(before.Next(nodes));
     }
 
     private void ReplaceLocked(TaskTable table)
@@ -138,14 +173,6 @@ internal sealed class ShardedNodes
         Rehashes += _table is null ? 0 : 1;
         Volatile.Write(ref _table, table);
         FileProblem = _file.TryWrite(table);
-    }
-
-    /// <summary>Samples that each task has had since the start.</summary>
-    private long[] LoadsLocked(TaskTable table)
-    {
-        var loads = new long[table.TaskCount];
-        _destination.SamplesOfLanes(loads);
-        return Array.TrueForAll(loads, static load => load == 0) ? [] : loads;
     }
 
     private void ApplyLocked(bool isForced)

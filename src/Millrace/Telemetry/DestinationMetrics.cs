@@ -58,7 +58,6 @@ internal static class DestinationMetrics
             }
         }
         page.Histogram("millrace_destination_request_seconds", "How long answers took.");
-        page.Histogram("millrace_destination_request_seconds", "How long answers took.");
         WriteLatencies(page, destinations, static reading => reading.Destination.Counters.Requests);
         page.Histogram(
             "millrace_destination_distribution_seconds",

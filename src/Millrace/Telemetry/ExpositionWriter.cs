@@ -52,24 +52,24 @@ internal sealed class ExpositionWriter
     /// <param name="boundsSeconds">Upper bounds, inclusive.</param>
     /// <param name="counts">One more than bounds, not cumulative.</param>
     /// <param name="sumSeconds">Null where nobody adds up.</param>
-    /// <param name="label">Tells the histograms of a family apart.</param>
+    /// <param name="labels">Tell the histograms of a family apart.</param>
     public void Buckets(
         IReadOnlyList<double> boundsSeconds, IReadOnlyList<long> counts, double? sumSeconds,
-        (string Name, string Value) label)
+        params ReadOnlySpan<(string Name, string Value)> labels)
     {
         var sum = 0L;
         for (var i = 0; i < counts.Count; i++)
         {
             sum += counts[i];
-            WriteName("_bucket", [label, ("le", i < boundsSeconds.Count ? Number(boundsSeconds[i]) : "+Inf")]);
+            WriteName("_bucket", [.. labels, ("le", i < boundsSeconds.Count ? Number(boundsSeconds[i]) : "+Inf")]);
             WriteValue(sum);
         }
         if (sumSeconds is { } seconds)
         {
-            WriteName("_sum", [label]);
+            WriteName("_sum", labels);
             WriteValue(seconds);
         }
-        WriteName("_count", [label]);
+        WriteName("_count", labels);
         WriteValue(sum);
     }
 

@@ -34,6 +34,7 @@ internal sealed class MetricsPage
         WriteRecovery(page);
         RuleMetrics.Write(page, RuleReading.TakeAll(_pipeline));
         DestinationMetrics.Write(page, DestinationReading.TakeAll(_pipeline));
+        ShardMetrics.Write(page, _pipeline.Sharded);
         _reloads.Write(page);
         ProcessMetrics.Write(page, _startedAt, _time);
         return page.ToString();

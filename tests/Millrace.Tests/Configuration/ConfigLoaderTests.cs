@@ -209,7 +209,7 @@ public class ConfigLoaderTests
             "destinations[0].queue.max_age", "\"1x\"" },
         { "destinations:\n- {name: a, flush_interval: 0s, remote_write: {url: 'http://a/'}}", 2,
             "destinations[0].flush_interval", "too short" },
-        { "destinations:\n- name: a\n  sharded: {nodes: []}", 3, "destinations[0].sharded", "not available" },
+        { "destinations:\n- name: a\n  sharded: {nodes: []}", 3, "destinations[0].sharded.nodes", "the list is empty" },
         { "destinations:\n- name: a\n  kafka: {}", 3, "destinations[0].kafka", "not available" },
     };
 

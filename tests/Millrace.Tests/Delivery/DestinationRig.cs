@@ -34,6 +34,12 @@ internal sealed class DestinationRig : IDisposable
 
     public FakeBackend Backend { get; set; }
 
+    /// <summary>By name of node, where there are several.</summary>
+    public Func<string, FakeBackend>? BackendOf { get; set; }
+
+    /// <summary>Of a sharded destination.</summary>
+    public ShardedNodes? Nodes { get; private set; }
+
     public FaultyDisk Disk { get; private set; }
 
     /// <summary>Groups survive power loss before they are offered.</summary>
@@ -97,7 +103,8 @@ internal sealed class DestinationRig : IDisposable
         var sent = 0;
         for (; Destination.TryTakeDue(NowMs, out var sending); sent++)
         {
-            var (result, delayMs) = Backend.Receive(sending, NowMs);
+            var backend = BackendOf?.Invoke(sending.Node.Name) ?? Backend;
+            var (result, delayMs) = backend.Receive(sending, NowMs);
             _answers.Add((NowMs + delayMs, sending, result));
         }
         return sent;
@@ -129,6 +136,11 @@ internal sealed class DestinationRig : IDisposable
         for (var i = 0; i < _answers.Count; i++)
         {
             var (atMs, sending, result) = _answers[i];
+            if (sending.Part.GivenUp.IsCancellationRequested)
+            {
+                // As the sender does: nobody waits, and what became of it is not known.
+                (atMs, result) = (NowMs, SendResult.Timeout);
+            }
             if (atMs <= NowMs)
             {
                 _answers.RemoveAt(i--);
@@ -214,6 +226,8 @@ internal sealed class DestinationRig : IDisposable
             InputLogId = InputLogId,
             Random = new Random(_seed + ++_starts),
         });
+        Nodes = Config.Sharded is null ? null
+            : new ShardedNodes(destination, new TaskTableFile("/data/destinations/storage", Disk));
         return (log, destination);
     }
 }
