@@ -9,6 +9,8 @@ namespace Millrace.Membership;
 /// </summary>
 internal sealed class HealthProbe : IDisposable
 {
+    private static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(1);
+
     private readonly Health _health;
     private readonly TimeProvider _time;
     private readonly Random _random;
@@ -74,7 +76,8 @@ internal sealed class HealthProbe : IDisposable
                 if (!_isStopped && !_probed.ContainsKey(node.Name))
                 {
                     var stop = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
-                    var firstWait = _health.Config.Interval * _random.NextDouble();
+                    // Never zero: the first probe must not begin on our thread, under our lock.
+                    var firstWait = Shortest + (_health.Config.Interval * _random.NextDouble());
                     _probed[node.Name] = new Probing(node.Url, stop, RunAsync(node, firstWait, stop));
                 }
             }
@@ -114,7 +117,6 @@ internal sealed class HealthProbe : IDisposable
     /// <summary>One probe after the other; the next begins an interval after the last one began.</summary>
     private async Task RunAsync(Node node, TimeSpan firstWait, CancellationTokenSource stopSource)
     {
-        await Task.Yield(); // the lock is the caller's
         using (stopSource)
         {
             var stop = stopSource.Token;

@@ -11,6 +11,20 @@ internal interface INodeSource
     Task<NodeLookup> LookAsync(CancellationToken stop);
 }
 
+internal static class NodeSources
+{
+    /// <summary>What to look at for the nodes; null for a list, which is known.</summary>
+    /// <param name="parseFile">The nodes in the text of the file of this name.</param>
+    public static INodeSource? Of(
+        NodeSetConfig config, IResolver resolver, Func<string, string, NodeLookup> parseFile) => config.Kind switch
+        {
+            NodeSourceKind.File => new NodeFile(config.File, NodeFile.Read, text => parseFile(config.File, text)),
+            NodeSourceKind.Addresses => new AddressSource(config, resolver),
+            NodeSourceKind.Srv => new SrvSource(config, resolver),
+            _ => null,
+        };
+}
+
 /// <summary>Each address of a name is a node, called by it.</summary>
 internal sealed class AddressSource(NodeSetConfig config, IResolver resolver) : INodeSource
 {
