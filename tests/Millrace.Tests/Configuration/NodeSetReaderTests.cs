@@ -123,7 +123,8 @@ public class NodeSetReaderTests
         var lookup = NodeSetReader.ParseFile("nodes.yml", "- {name: a, url: 'http://a:1/w', weight: 2}\n- url: http://b/\n");
         lookup.Error.ShouldBeNull();
         lookup.Nodes.ShouldBe([new("a", new("http://a:1/w"), 2), new("b", new("http://b/"))]);
-        NodeSetReader.ParseFile("nodes.yml", "").ShouldBeEquivalentTo(NodeLookup.Found([]));
+        var empty = NodeSetReader.ParseFile("nodes.yml", "");
+        (empty.Nodes.Count, empty.Error).ShouldBe((0, null));
     }
 
     [Theory]

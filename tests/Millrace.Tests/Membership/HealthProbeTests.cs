@@ -113,8 +113,12 @@ public sealed class HealthProbeTests : IDisposable
                     case Refuses:
                         throw new HttpRequestException("Connection refused");
                     case Silent:
-                        await Task.Delay(Timeout.Infinite, cancellationToken);
-                        throw new InvalidOperationException("unreachable");
+                        // Not Task.Delay: when it is cancelled, others go on on another thread.
+                        var never = new TaskCompletionSource<HttpResponseMessage>();
+                        await using (cancellationToken.Register(() => never.TrySetCanceled(cancellationToken)))
+                        {
+                            return await never.Task;
+                        }
                     case var status:
                         return new HttpResponseMessage((HttpStatusCode)status);
                 }

@@ -83,7 +83,12 @@ public class MembershipWatchTests
         {
             if (IsSilent)
             {
-                await Task.Delay(Timeout.Infinite, stop);
+                // Not Task.Delay: when it is cancelled, others go on on another thread.
+                var never = new TaskCompletionSource();
+                await using (stop.Register(() => never.TrySetCanceled(stop)))
+                {
+                    await never.Task;
+                }
             }
             return Names is null ? NodeLookup.Failed("does not exist")
                 : NodeLookup.Found([.. Names.Select(name => new Node(name, new Uri($"http://{name}/")))]);
