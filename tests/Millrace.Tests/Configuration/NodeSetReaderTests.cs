@@ -86,6 +86,7 @@ public class NodeSetReaderTests
     [Theory]
     [InlineData("{}", 1, "sharded.nodes", "missing: say where the nodes are")]
     [InlineData("nodes: []", 1, "sharded.nodes", "the list is empty")]
+    [InlineData("file: ''", 1, "sharded.file", "is not a file")]
     [InlineData("file: a\nsrv: {name: b}", 2, "sharded.srv", "file and srv exclude each other")]
     [InlineData("nodes:\n- name: a", 2, "sharded.nodes[0].url", "missing: write where to send to")]
     [InlineData("nodes:\n- url: 'ftp://a/'", 2, "sharded.nodes[0].url", "is not an absolute http or https URL")]

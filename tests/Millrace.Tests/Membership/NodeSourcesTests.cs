@@ -67,7 +67,7 @@ public class NodeSourcesTests
     [Fact]
     public async Task A_host_with_several_ports_is_several_nodes()
     {
-        _resolver.Srv = [new(0, 1, 1, "a"), new(0, 1, 2, "a"), new(0, 1, 2, "a"), new(0, 1, 1, "b")];
+        _resolver.Srv = [new(0, 1, 1, "a"), new(0, 1, 2, "a"), new(0, 1, 2, "a"), new(0, 1, 1, "b"), new(0, 1, 0, "c")];
         (await Look(Srv)).Nodes.Select(node => node.Name).ShouldBe(["a:1", "a:2", "b"], ignoreOrder: true);
     }
 
@@ -135,6 +135,7 @@ public class NodeSourcesTests
         }
         NodeFile.Read(path).ShouldBeNull();
         NodeFile.Read(Path.GetTempPath()).ShouldBeNull();
+        NodeFile.Read("").ShouldBeNull();
     }
 
     [Fact]
