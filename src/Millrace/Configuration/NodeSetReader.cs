@@ -37,6 +37,10 @@ internal static class NodeSetReader
         // All are read, so that what is wrong in each is told and none is an unknown key.
         var list = ReadList(reader);
         var file = reader.Text("file");
+        if (file is "")
+        {
+            reader.Report("file", "\"\" is not a file: name one, such as /etc/millrace/nodes.yml");
+        }
         var addresses = ReadLookup(reader.Mapping("dns"), NodeSourceKind.Addresses, reader.Has("dns"));
         var srv = ReadLookup(reader.Mapping("srv"), NodeSourceKind.Srv, reader.Has("srv"));
         return written switch

@@ -126,6 +126,9 @@ internal sealed class NodeHealth(Node node, HealthConfig config)
         _returnedAtMs = nowMs;
         _probes = _requests = default;
         _goodInRow = 0;
+        // How slow it was while it was down must not take it down again.
+        ProbeLatency.Clear();
+        RequestLatency.Clear();
     }
 
     public NodeHealthView View(bool isDown) => new(

@@ -68,7 +68,7 @@ internal sealed class SrvSource(NodeSetConfig config, IResolver resolver) : INod
         var ports = new Dictionary<string, SortedSet<int>>(StringComparer.Ordinal);
         foreach (var record in answer.Found)
         {
-            if (record.Priority == first)
+            if (record.Priority == first && record.Port > 0)
             {
                 if (!ports.TryGetValue(record.Target, out var ofTarget))
                 {
@@ -113,7 +113,8 @@ internal sealed class NodeFile(string path, Func<string, string?> read, Func<str
         {
             return new FileInfo(path).Length > MaxBytes ? null : File.ReadAllText(path);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException
+            or NotSupportedException)
         {
             return null;
         }

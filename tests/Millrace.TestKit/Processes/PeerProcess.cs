@@ -14,6 +14,8 @@ public sealed partial class PeerProcess : IAsyncDisposable
 {
     private const int MaxOutputLines = 400;
     private const int SignalTerminate = 15;
+    private const int SignalContinue = 18;
+    private const int SignalStop = 19;
     private static readonly TimeSpan ReadyPollInterval = TimeSpan.FromMilliseconds(50);
     private static readonly HttpClient ReadyClient = new() { Timeout = TimeSpan.FromSeconds(2) };
 
@@ -107,6 +109,11 @@ public sealed partial class PeerProcess : IAsyncDisposable
         var state = HasExited ? $"ended with code {ExitCode}" : $"is not ready after {timeout}";
         throw new InvalidOperationException($"{Name} {state} ({url}: {last}).\n{Output}");
     }
+
+    /// <summary>SIGSTOP: connections stay, and nothing is answered.</summary>
+    public void Pause() => _ = Signal(_process.Id, SignalStop);
+
+    public void Resume() => _ = Signal(_process.Id, SignalContinue);
 
     /// <summary>SIGKILL: the process gets no chance to say goodbye.</summary>
     public async Task Kill9Async()
