@@ -180,8 +180,8 @@ internal sealed class ShardedReader(
         {
             if (sharded.Scheme == ShardScheme.VmAgent && node.Url.UserInfo.Length > 0)
             {
-                reader.Report("nodes", $"node \"{node.Name}\" has a user in its url, which this placement writes to the "
-                    + "log, as it hashes the url: use remote_write.basic_auth");
+                reader.Report("nodes", $"node \"{node.Name}\" has a user in its url, which this placement writes to "
+                    + "the log, as it hashes the url: use remote_write.headers");
             }
         }
     }

@@ -4,9 +4,9 @@ using Millrace.Log;
 namespace Millrace.Delivery;
 
 /// <summary>
-/// Where blocks go, as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and decides
-/// by the answers what becomes of them. Behind it is one backend, or several nodes of which each has some of the lanes.
-/// Passive: no thread, no timer, no clock of its own; its pump (or a simulation) drives it with
+/// Where blocks go, as we see it: takes sealed blocks, gives them out as requests in the order of each lane, and
+/// decides by the answers what becomes of them. Behind it is one backend, or several nodes of which each has some of
+/// the lanes. Passive: no thread, no timer, no clock of its own; its pump (or a simulation) drives it with
 /// <see cref="TryTakeDue"/> and <see cref="Complete"/>.
 /// </summary>
 /// <remarks>

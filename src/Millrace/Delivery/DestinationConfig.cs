@@ -19,7 +19,7 @@ public sealed record DestinationConfig
 
     public Uri Url { get; init; } = new("http://127.0.0.1:8428/api/v1/write");
 
-    /// <summary>Its nodes share the series instead of one address that gets all; null: <see cref="Url"/> does.</summary>
+    /// <summary>Its nodes share the series; null: <see cref="Url"/> gets all.</summary>
     public ShardedConfig? Sharded { get; init; }
 
     public RemoteWriteProtocol Protocol { get; init; } = RemoteWriteProtocol.Auto;

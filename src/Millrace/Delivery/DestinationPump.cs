@@ -198,7 +198,8 @@ internal sealed partial class DestinationPump : IDisposable
         public static partial void Parked(
             ILogger logger, string destination, long blocks, int status, string text, int suppressed);
 
-        [LoggerMessage(3, LogLevel.Information, "Destination '{Destination}' at {Url} is spoken to as {Protocol} from now on.")]
+        [LoggerMessage(3, LogLevel.Information,
+            "Destination '{Destination}' at {Url} is spoken to as {Protocol} from now on.")]
         public static partial void ProtocolChanged(
             ILogger logger, string destination, string url, WireProtocol protocol);
     }

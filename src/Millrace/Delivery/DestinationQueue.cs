@@ -38,13 +38,14 @@ internal sealed record DestinationEnvironment
 /// Knows nothing of requests. Not thread-safe: <see cref="Destination"/> calls it under its lock.
 /// </summary>
 /// <remarks>
-/// <para><b>Raw blocks</b> live in memory only, until one does not fit. Then all of its lane, the one under way included,
-/// are written to the spill in their order, and so is every new one until the lane's spill has been read empty. So a
-/// lane's spill always reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place behind which
-/// the input log must be read again after a crash, is simply the end of its last spilled block. Blocks stay in memory
-/// when they are spilled; what is on disk only is read back in order by <see cref="StoredFeed"/>.</para>
-/// <para><b>Nodes.</b> Where several nodes share the lanes, half of the memory is dealt to the lanes: what waits for one
-/// node does not send the lanes of the others to the disk.</para>
+/// <para><b>Raw blocks</b> live in memory only, until one does not fit. Then all of its lane, the one under way
+/// included, are written to the spill in their order, and so is every new one until the lane's spill has been read
+/// empty. So a lane's spill always reaches back to what the lane is done with, and <see cref="RawResumeAt"/>, the place
+/// behind which the input log must be read again after a crash, is simply the end of its last spilled block. Blocks
+/// stay in memory when they are spilled; what is on disk only is read back in order by
+/// <see cref="StoredFeed"/>.</para>
+/// <para><b>Nodes.</b> Where several nodes share the lanes, half of the memory is dealt to the lanes: what waits for
+/// one node does not send the lanes of the others to the disk.</para>
 /// <para><b>Output blocks</b> are in the output log already: when memory is full they are just not kept.</para>
 /// <para><b>A block under way</b> is marked before it is first sent, and its lane has no other. After a crash the
 /// marked block is the one that may be repeated: found in the spill or the output log it is the same bytes anyway,

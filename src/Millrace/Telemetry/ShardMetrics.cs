@@ -3,7 +3,9 @@ using Millrace.Delivery;
 
 namespace Millrace.Telemetry;
 
-/// <summary>Sharded destinations: their nodes, where they are found, and their tasks. Nothing where there are none.</summary>
+/// <summary>
+/// Sharded destinations: their nodes, where they are found, and their tasks. Nothing where there are none.
+/// </summary>
 internal static class ShardMetrics
 {
     public static void Write(ExpositionWriter page, IReadOnlyList<ShardedNodes> sharded)

@@ -28,6 +28,7 @@ public sealed partial class MetricsPageTests : IDisposable
         - {name: web, match: '{job!="lost"}', keep_input: true, to: [storage]}
         destinations:
         - {name: storage, remote_write: {url: "http://127.0.0.1:1/"}}
+        - {name: fleet, sharded: {nodes: [{name: a, url: "http://127.0.0.1:1/"}, {name: b, url: "http://127.0.0.1:2/"}]}}
         """;
 
     private readonly GatewayRig _gateway = new(Config);
@@ -126,6 +127,8 @@ public sealed partial class MetricsPageTests : IDisposable
         _gateway.Backends["storage"] = new FakeBackend(BackendKind.VictoriaMetrics);
         Send(0);
         _gateway.Run(TimeSpan.FromSeconds(30));
+        _gateway.Pipeline.Sharded[0].Measure(0);
+        _gateway.Pipeline.Sharded[0].Measure(1_000);
         var page = new ExpositionPage(_gateway.Page);
 
         var actual = page.Types.Select(family =>
