@@ -152,7 +152,8 @@ internal sealed class Health(HealthConfig config)
         foreach (var other in _nodes.Values)
         {
             var track = probes ? other.ProbeLatency : other.RequestLatency;
-            if (other != health && !other.IsFailing && track.MedianMs is { } median && nowMs - track.LastAtMs <= FreshMs)
+            if (other != health && !other.IsFailing && track.MedianMs is { } median
+                && nowMs - track.LastAtMs <= FreshMs)
             {
                 others.Add(median);
             }

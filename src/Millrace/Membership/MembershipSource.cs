@@ -48,10 +48,11 @@ internal sealed record MembershipStatus
 /// <remarks>
 /// <para><b>Failure.</b> An error or an empty answer never takes a node away: the last good set stays. Before the first
 /// good answer there is the fallback endpoint, or nobody; after it the fallback is never used again.</para>
-/// <para><b>Addition</b> is at once: the worst it can do is to give a share to a node that its health takes away again.</para>
-/// <para><b>Removal, and another address or weight,</b> must be seen in two good answers in a row, at least the debounce
-/// apart; nodes are counted each by itself. So a node that comes and goes from one answer to the next is one change (its
-/// addition), however long that lasts, and does not hold up what happens to others.</para>
+/// <para><b>Addition</b> is at once: the worst it can do is to give a share to a node that its health takes away
+/// again.</para>
+/// <para><b>Removal, and another address or weight,</b> must be seen in two good answers in a row, at least the
+/// debounce apart; nodes are counted each by itself. So a node that comes and goes from one answer to the next is one
+/// change (its addition), however long that lasts, and does not hold up what happens to others.</para>
 /// </remarks>
 internal sealed class MembershipSource
 {

@@ -94,7 +94,8 @@ internal sealed class SrvSource(NodeSetConfig config, IResolver resolver) : INod
 }
 
 /// <summary>
-/// A file with a list of nodes. A changed text counts when it was read the same twice: whoever writes it may not be done.
+/// A file with a list of nodes. A changed text counts when it was read the same twice: whoever writes it may not be
+/// done.
 /// </summary>
 /// <param name="read">The text; null when it cannot be read.</param>
 /// <param name="parse">The nodes in a text, or what is wrong with it.</param>

@@ -68,7 +68,7 @@ internal sealed record ResolverConfig(IReadOnlyList<IPEndPoint> Servers, IReadOn
         return new ResolverConfig(servers, search, dots);
     }
 
-    /// <summary>The names to try one after the other: a short one is first taken to belong to the search list.</summary>
+    /// <summary>The names to try one after the other: a short one first with the search domains behind it.</summary>
     public IReadOnlyList<string> Candidates(string name)
     {
         if (name.EndsWith('.'))

@@ -36,7 +36,8 @@ internal sealed class SrvClient(Func<ResolverConfig> config, TimeProvider time)
         return failed ?? none ?? Resolved<SrvRecord>.None($"\"{name}\" does not exist");
     }
 
-    private async Task<Resolved<SrvRecord>> AskServersAsync(ResolverConfig resolver, string name, CancellationToken stop)
+    private async Task<Resolved<SrvRecord>> AskServersAsync(
+        ResolverConfig resolver, string name, CancellationToken stop)
     {
         var error = "";
         for (var round = 0; round < Rounds; round++)

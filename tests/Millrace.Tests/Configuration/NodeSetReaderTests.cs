@@ -121,7 +121,8 @@ public class NodeSetReaderTests
     [Fact]
     public void A_file_holds_the_same_list()
     {
-        var lookup = NodeSetReader.ParseFile("nodes.yml", "- {name: a, url: 'http://a:1/w', weight: 2}\n- url: http://b/\n");
+        var lookup = NodeSetReader.ParseFile(
+            "nodes.yml", "- {name: a, url: 'http://a:1/w', weight: 2}\n- url: http://b/\n");
         lookup.Error.ShouldBeNull();
         lookup.Nodes.ShouldBe([new("a", new("http://a:1/w"), 2), new("b", new("http://b/"))]);
         var empty = NodeSetReader.ParseFile("nodes.yml", "");
@@ -131,7 +132,7 @@ public class NodeSetReaderTests
     [Theory]
     [InlineData("- name: a\n- [", "nodes.yml:")]
     [InlineData("nodes: []", "nodes.yml:1: : a file of nodes is a list")]
-    [InlineData("- url: http://a/\n- {url: 'http://b/', name: a}\n", "nodes.yml:2: [1].name: two nodes are called \"a\"")]
+    [InlineData("- url: http://a/\n- {url: http://b/, name: a}\n", "nodes.yml:2: [1].name: two nodes are called \"a\"")]
     public void A_file_that_is_wrong_is_an_error_and_no_nodes(string text, string error)
     {
         var lookup = NodeSetReader.ParseFile("nodes.yml", text);
@@ -141,7 +142,8 @@ public class NodeSetReaderTests
 
     [Fact]
     public void A_file_with_too_many_nodes_is_an_error() => NodeSetReader.ParseFile("nodes.yml", string.Concat(
-        Enumerable.Range(0, 1_025).Select(i => $"- url: http://n{i}/\n"))).Error.ShouldNotBeNull().ShouldContain("1025");
+        Enumerable.Range(0, 1_025).Select(i => $"- url: http://n{i}/\n"))).Error.ShouldNotBeNull()
+        .ShouldContain("1025");
 
     [Fact]
     public void Health_has_defaults_and_can_be_said()

@@ -10,7 +10,7 @@ public class DnsMessageTests
     /// <summary>The question as RFC 1035 has it, counted out by hand.</summary>
     private const string Question = "05 5f68747470 04 5f746370 01 78 05 6c6f63616c 00 0021 0001";
 
-    /// <summary>SRV 10 20 8480 a.x.local, the owner as a pointer to the question at 12, the target's end to "x" at 23.</summary>
+    /// <summary>SRV 10 20 8480 a.x.local; its owner points to the question at 12, its target to x at 23.</summary>
     private const string RecordA = "c00c 0021 0001 0000001e 000a 000a 0014 2120 01 61 c017";
 
     [Fact]
@@ -18,7 +18,8 @@ public class DnsMessageTests
     {
         var target = new byte[512];
         DnsMessage.TryWriteQuery(0xBEEF, Name, target, out var length).ShouldBeTrue();
-        Convert.ToHexString(target, 0, length).ShouldBe(Hex("beef 0100 0001 0000 0000 0000" + Question), StringCompareShould.IgnoreCase);
+        Convert.ToHexString(target, 0, length).ShouldBe(
+            Hex("beef 0100 0001 0000 0000 0000" + Question), StringCompareShould.IgnoreCase);
     }
 
     [Theory]

@@ -408,7 +408,8 @@ public class HealthTests
         private readonly string[] _names;
         private readonly List<(long FromMs, string Node, long Behaviour)> _script = [];
         private readonly List<(string Node, long FromMs, long ToMs)> _pauses = [];
-        private readonly PriorityQueue<(string Node, HealthSignal Signal, long NextMs), (long AtMs, int Index)> _due = new();
+        private readonly PriorityQueue<(string Node, HealthSignal Signal, long NextMs), (long AtMs, int Index)> _due =
+            new();
 
         public Rig(params string[] names)
             : this(new HealthConfig(), names)

@@ -239,7 +239,8 @@ public class MembershipSourceTests
             {
                 var before = source.Current;
                 at += 30;
-                var changed = Observe(source, at, names is null ? NodeLookup.Failed("x") : NodeLookup.Found(Nodes(names)));
+                var lookup = names is null ? NodeLookup.Failed("x") : NodeLookup.Found(Nodes(names));
+                var changed = Observe(source, at, lookup);
                 (changed?.Version ?? before.Version).ShouldBe(before.Version + (changed is null ? 0 : 1));
                 source.Current.ShouldBe(changed ?? before);
                 if (names is { Length: > 0 })

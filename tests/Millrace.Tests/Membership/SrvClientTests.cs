@@ -7,7 +7,8 @@ namespace Millrace.Tests.Membership;
 public sealed class SrvClientTests : IAsyncDisposable
 {
     private const string Name = "_http._tcp.nodes";
-    private static readonly SrvRecord[] Two = [new(0, 50, 8480, "node-0.nodes.svc"), new(0, 50, 8480, "node-1.nodes.svc")];
+    private static readonly SrvRecord[] Two =
+        [new(0, 50, 8480, "node-0.nodes.svc"), new(0, 50, 8480, "node-1.nodes.svc")];
 
     private readonly FakeDnsServer _server = new();
 
