@@ -6,7 +6,11 @@ namespace Millrace.Memory;
 /// A column of values indexed by slot. It grows by chunks, so that growing neither copies a million rows nor leaves
 /// half of the memory unused; the first chunk starts small, because most columns stay small. New rows are zero.
 /// </summary>
-internal sealed class Column<T> where T : unmanaged
+/// <param name="staysPut">
+/// The first chunk starts whole, so that no row ever moves: for rows that are written while another thread grows the
+/// column. What is written into a row that is being copied is lost, or half of it is.
+/// </param>
+internal sealed class Column<T>(bool staysPut = false) where T : unmanaged
 {
     private const int ChunkBits = 10;
     private const int ChunkSize = 1 << ChunkBits;
@@ -46,7 +50,8 @@ internal sealed class Column<T> where T : unmanaged
         if (Capacity < ChunkSize)
         {
             var first = Capacity == 0 ? [] : _chunks[0];
-            Array.Resize(ref first, Capacity == 0 ? FirstSize : Capacity * 2);
+            var firstSize = staysPut ? ChunkSize : FirstSize;
+            Array.Resize(ref first, Capacity == 0 ? firstSize : Capacity * 2);
             _chunks = [first];
             Capacity = first.Length;
             return;

@@ -127,14 +127,17 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
     }
 
     private readonly Lock _lock = new(); // covers adding
-    private readonly Column<Identity> _identities = new();
+
+    // These three are written while others are added: what follows a series, and what workers know of its targets.
+    private readonly Column<Identity> _identities = new(staysPut: true);
+    private readonly Column<AggregateTarget> _aggregates = new(staysPut: true);
+    private readonly Column<ForwardTarget> _forwards = new(staysPut: true);
+
     private readonly Column<Decision> _decisions = new();
     private readonly Column<int> _firstForwards = new(); // of series that have aggregates, too; ends with the last one
-    private readonly Column<AggregateTarget> _aggregates = new();
     private readonly Column<uint> _targets = new();  // by aggregate target, up to the last one that has one
     private readonly Column<uint> _replicas = new(); // by aggregate target, where rules tell replicas apart
     private readonly Column<uint> _blocks = new();   // by aggregate target, up to the last one that is deduplicated
-    private readonly Column<ForwardTarget> _forwards = new();
     private readonly LabelStore _labels = new(hash, LabelChunkBytes);
     private readonly List<GroupIdentity> _groups = [];
     private readonly Column<GroupPlace> _places = new(); // by group
