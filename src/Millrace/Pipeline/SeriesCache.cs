@@ -95,7 +95,8 @@ internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels, string[]? Inp
 /// ones with a chance of one in 10^15, and no sender can aim at that. A series costs 24 bytes and 5 of the index, each
 /// rule that takes it 20 bytes, each lane that carries it 16 bytes and the labels that it sends.
 ///
-/// Any number of threads look up; adding takes the lock. What a reader finds through the table was written before.
+/// Any number of threads look up; adding takes the lock. All of a series is written before its id can be found, through
+/// the table or behind another series: those two places are written and read as volatile.
 /// </summary>
 internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetiring = false, bool hasReplicas = false)
 {
@@ -213,7 +214,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
     {
         if (previous >= 0)
         {
-            var next = _identities[previous].Next;
+            var next = Volatile.Read(ref _identities[previous].Next);
             if (next >= 0 && _identities[next].Is(labelsHash))
             {
                 return next;
@@ -247,7 +248,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             Volatile.Write(ref _count, id + 1);
             if (previous >= 0)
             {
-                _identities[previous].Next = id;
+                Volatile.Write(ref _identities[previous].Next, id);
             }
             return id;
         }
@@ -264,7 +265,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             }
             if (previous >= 0)
             {
-                _identities[previous].Next = id;
+                Volatile.Write(ref _identities[previous].Next, id);
             }
             return id;
         }
