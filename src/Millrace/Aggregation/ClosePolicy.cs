@@ -19,11 +19,16 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
     /// <summary>A period lasts until it has as many observations, however few samples a rule gets.</summary>
     private const long MinObservations = 20;
 
+    private const long NoWindow = long.MaxValue;
+
     private static readonly TimeSpan StartLateness = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan MinLateness = TimeSpan.FromSeconds(1);
 
     private readonly Queue<long> _periods = new(); // the quantile of each
     private readonly long[] _seen = new long[LagHistogram.BucketCount];
+
+    private long _waitsAt = NoWindow; // the last window ready, where the bound is past it
+    private long _waitsSinceMs;
 
     public long LatenessMs { get; private set; } = rule.IsArrivalTime ? 0
         : (long)(rule.Config.AllowedLateness ?? Min(StartLateness, rule.Config.Interval)).TotalMilliseconds;
@@ -35,13 +40,11 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
 
     /// <summary>
     /// The window up to which to close now. While <paramref name="isCatchingUp"/> senders deliver what they kept, and
-    /// only the bound on open windows closes any. Windows behind <paramref name="readyThrough"/> wait for other rules,
-    /// up to the same bound.
+    /// only the bound on open windows closes any. Windows behind <paramref name="readyThrough"/> wait for other rules.
     /// </summary>
-    public long CloseThrough(long nowMs, bool isCatchingUp, long readyThrough = long.MaxValue)
+    public long CloseThrough(long nowMs, bool isCatchingUp, long readyThrough = NoWindow)
     {
-        var current = rule.WindowOf(nowMs, clock.OffsetMs);
-        var bound = current - config.MaxOpenWindows;
+        var bound = Bound(nowMs, readyThrough);
         if (isCatchingUp && !rule.IsArrivalTime)
         {
             return bound;
@@ -49,6 +52,26 @@ internal sealed class ClosePolicy(AggregationRule rule, RuleClock clock, Aggrega
         // The largest window whose end + lateness is not after now.
         return Math.Max(
             bound, Math.Min(readyThrough, rule.WindowOf(nowMs - LatenessMs + 1, clock.OffsetMs) - 1));
+    }
+
+    /// <summary>
+    /// What is closed for the bound on open windows alone. Behind an outage a rule and those before it are all past
+    /// their bounds: it follows them, or their outputs would come too late for it. As they are bounded, too, that ends;
+    /// and where nothing moves for as long as the bound again, the rule waits no longer.
+    /// </summary>
+    private long Bound(long nowMs, long readyThrough)
+    {
+        var bound = rule.WindowOf(nowMs, clock.OffsetMs) - config.MaxOpenWindows;
+        if (bound <= readyThrough)
+        {
+            _waitsAt = NoWindow;
+            return bound;
+        }
+        if (_waitsAt != readyThrough)
+        {
+            (_waitsAt, _waitsSinceMs) = (readyThrough, nowMs);
+        }
+        return nowMs - _waitsSinceMs < config.MaxOpenWindows * rule.IntervalMs ? readyThrough : bound;
     }
 
     /// <summary>

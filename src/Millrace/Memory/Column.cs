@@ -5,16 +5,24 @@ namespace Millrace.Memory;
 /// <summary>
 /// A column of values indexed by slot. It grows by chunks, so that growing neither copies a million rows nor leaves
 /// half of the memory unused; the first chunk starts small, because most columns stay small. New rows are zero.
+///
+/// One thread grows it. Others find the rows below a capacity that they asked for, and those of which they learned from
+/// what the growing thread published afterwards.
 /// </summary>
-internal sealed class Column<T> where T : unmanaged
+/// <param name="staysPut">
+/// The first chunk starts whole, so that no row ever moves: for rows that are written while another thread grows the
+/// column. What is written into a row that is being copied is lost, or half of it is.
+/// </param>
+internal sealed class Column<T>(bool staysPut = false) where T : unmanaged
 {
     private const int ChunkBits = 10;
     private const int ChunkSize = 1 << ChunkBits;
     private const int FirstSize = 16;
 
     private T[][] _chunks = [];
+    private int _capacity; // written behind the chunks that it speaks of
 
-    public int Capacity { get; private set; }
+    public int Capacity => Volatile.Read(ref _capacity);
 
     public ref T this[int index]
     {
@@ -24,7 +32,7 @@ internal sealed class Column<T> where T : unmanaged
 
     public void EnsureCapacity(int count)
     {
-        while (Capacity < count)
+        while (_capacity < count)
         {
             Grow();
         }
@@ -43,20 +51,21 @@ internal sealed class Column<T> where T : unmanaged
 
     private void Grow()
     {
-        if (Capacity < ChunkSize)
+        if (_capacity < ChunkSize)
         {
-            var first = Capacity == 0 ? [] : _chunks[0];
-            Array.Resize(ref first, Capacity == 0 ? FirstSize : Capacity * 2);
+            var first = _capacity == 0 ? [] : _chunks[0];
+            var firstSize = staysPut ? ChunkSize : FirstSize;
+            Array.Resize(ref first, _capacity == 0 ? firstSize : _capacity * 2);
             _chunks = [first];
-            Capacity = first.Length;
+            Volatile.Write(ref _capacity, first.Length);
             return;
         }
-        var chunk = Capacity >> ChunkBits;
+        var chunk = _capacity >> ChunkBits;
         if (chunk == _chunks.Length)
         {
             Array.Resize(ref _chunks, Math.Max(4, chunk * 2));
         }
         _chunks[chunk] = new T[ChunkSize];
-        Capacity += ChunkSize;
+        Volatile.Write(ref _capacity, _capacity + ChunkSize);
     }
 }

@@ -95,7 +95,8 @@ internal sealed record GroupIdentity(UInt128 Key, LabelSet Labels, string[]? Inp
 /// ones with a chance of one in 10^15, and no sender can aim at that. A series costs 24 bytes and 5 of the index, each
 /// rule that takes it 20 bytes, each lane that carries it 16 bytes and the labels that it sends.
 ///
-/// Any number of threads look up; adding takes the lock. What a reader finds through the table was written before.
+/// Any number of threads look up; adding takes the lock. All of a series is written before its id can be found, through
+/// the table or behind another series: those two places are written and read as volatile.
 /// </summary>
 internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetiring = false, bool hasReplicas = false)
 {
@@ -127,14 +128,17 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
     }
 
     private readonly Lock _lock = new(); // covers adding
-    private readonly Column<Identity> _identities = new();
+
+    // These three are written while others are added: what follows a series, and what workers know of its targets.
+    private readonly Column<Identity> _identities = new(staysPut: true);
+    private readonly Column<AggregateTarget> _aggregates = new(staysPut: true);
+    private readonly Column<ForwardTarget> _forwards = new(staysPut: true);
+
     private readonly Column<Decision> _decisions = new();
     private readonly Column<int> _firstForwards = new(); // of series that have aggregates, too; ends with the last one
-    private readonly Column<AggregateTarget> _aggregates = new();
     private readonly Column<uint> _targets = new();  // by aggregate target, up to the last one that has one
     private readonly Column<uint> _replicas = new(); // by aggregate target, where rules tell replicas apart
     private readonly Column<uint> _blocks = new();   // by aggregate target, up to the last one that is deduplicated
-    private readonly Column<ForwardTarget> _forwards = new();
     private readonly LabelStore _labels = new(hash, LabelChunkBytes);
     private readonly List<GroupIdentity> _groups = [];
     private readonly Column<GroupPlace> _places = new(); // by group
@@ -210,7 +214,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
     {
         if (previous >= 0)
         {
-            var next = _identities[previous].Next;
+            var next = Volatile.Read(ref _identities[previous].Next);
             if (next >= 0 && _identities[next].Is(labelsHash))
             {
                 return next;
@@ -244,7 +248,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             Volatile.Write(ref _count, id + 1);
             if (previous >= 0)
             {
-                _identities[previous].Next = id;
+                Volatile.Write(ref _identities[previous].Next, id);
             }
             return id;
         }
@@ -261,7 +265,7 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
             }
             if (previous >= 0)
             {
-                _identities[previous].Next = id;
+                Volatile.Write(ref _identities[previous].Next, id);
             }
             return id;
         }

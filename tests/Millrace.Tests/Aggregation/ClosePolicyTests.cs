@@ -25,13 +25,29 @@ public sealed class ClosePolicyTests
     }
 
     [Fact]
-    public void Waits_for_other_rules_but_not_without_end()
+    public void Waits_for_other_rules()
     {
         var policy = Policy(Minute with { AllowedLateness = TimeSpan.Zero });
         policy.CloseThrough(600_000, isCatchingUp: false, readyThrough: 7).ShouldBe(7);
         policy.CloseThrough(600_000, isCatchingUp: false, readyThrough: 20).ShouldBe(10);
-        // max_open_windows is 64.
-        policy.CloseThrough(6_000_000, isCatchingUp: false, readyThrough: 7).ShouldBe(36);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Follows_other_rules_behind_an_outage_but_does_not_wait_without_end(bool isCatchingUp)
+    {
+        const long Bound = 4 * 60_000;
+        var policy = Policy(Minute with { AllowedLateness = TimeSpan.Zero }, maxOpenWindows: 4);
+        policy.CloseThrough(600_000, isCatchingUp, readyThrough: 7).ShouldBe(isCatchingUp ? 6 : 7);
+
+        const long After = 6_000_000; // window 100
+        policy.CloseThrough(After, isCatchingUp, readyThrough: 7).ShouldBe(7);
+        policy.CloseThrough(After + Bound - 1, isCatchingUp, readyThrough: 7).ShouldBe(7);
+        policy.CloseThrough(After + Bound - 1, isCatchingUp, readyThrough: 50).ShouldBe(50, "they got on");
+        policy.CloseThrough(After + 2 * Bound - 2, isCatchingUp, readyThrough: 50).ShouldBe(50);
+        policy.CloseThrough(After + 2 * Bound - 1, isCatchingUp, readyThrough: 50)
+            .ShouldBe(104, "window 108 is the current one");
     }
 
     [Fact]

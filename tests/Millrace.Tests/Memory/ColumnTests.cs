@@ -32,4 +32,18 @@ public sealed class ColumnTests
         column.EnsureCapacity(count);
         column.Capacity.ShouldBe(capacity);
     }
+
+    [Fact]
+    public void A_row_that_must_stay_put_is_not_moved_by_growing()
+    {
+        var column = new Column<int>(staysPut: true);
+        column.EnsureCapacity(1);
+        ref var row = ref column[0];
+        for (var count = 2; count < 5_000; count++)
+        {
+            column.EnsureCapacity(count);
+            row = count;
+            column[0].ShouldBe(count);
+        }
+    }
 }

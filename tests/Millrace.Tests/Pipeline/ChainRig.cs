@@ -89,6 +89,9 @@ internal sealed class ChainRig
         Disk = Disk.Crash(kind);
     }
 
+    /// <summary>Time passes, and nothing is done.</summary>
+    public void Advance(int seconds) => _time.Advance(seconds * 1_000L);
+
     public void Reload(string yaml)
     {
         Config = Load(yaml);

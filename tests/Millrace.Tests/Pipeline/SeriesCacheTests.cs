@@ -78,6 +78,26 @@ public sealed class SeriesCacheTests
     }
 
     [Fact]
+    public void What_workers_write_into_targets_stays_there_while_series_are_added()
+    {
+        var group = LabelSet.Of(("__name__", "up"), ("job", "a"));
+        var first = _cache.Add(HashOf(0), -1, Forwarded(lane: 3));
+        var second = _cache.Add(HashOf(1), first, Aggregated(rule: 0, key: 1, group));
+        ref var forward = ref _cache.Forward(_cache.FirstForward(first));
+        ref var aggregate = ref _cache.Aggregate(_cache.FirstAggregate(second));
+        for (var i = 2; i < 5_000; i += 2)
+        {
+            _cache.Add(HashOf(i), i - 1, Forwarded(lane: 3));
+            _cache.Add(HashOf(i + 1), i, Aggregated(rule: 0, (UInt128)i, group));
+            (forward.BuilderSeries, forward.BuilderRound, aggregate.SlotHint) = (i, i, i);
+
+            ref var again = ref _cache.Forward(_cache.FirstForward(first));
+            (again.BuilderSeries, again.BuilderRound).ShouldBe((i, i));
+            _cache.Aggregate(_cache.FirstAggregate(second)).SlotHint.ShouldBe(i);
+        }
+    }
+
+    [Fact]
     public void Says_when_it_is_full()
     {
         var cache = new SeriesCache(new KeyedHash(new Random(1)), maxSeries: 2);
@@ -90,6 +110,8 @@ public sealed class SeriesCacheTests
     private UInt128 HashOf(int number) => _cache.HashOf(BitConverter.GetBytes(number));
 
     private static ResolvedSeries Dropped() => new(SeriesFate.Unused, 0, [], []);
+
+    private static ResolvedSeries Forwarded(int lane) => new(SeriesFate.None, 0, [], [(lane, [1, 2, 3])]);
 
     private static ResolvedSeries Aggregated(int rule, UInt128 key, LabelSet group) =>
         new(SeriesFate.None, 0, [(rule, 0, new Millrace.Aggregation.RuleSeries(key, group.StableKey(), group))], []);
