@@ -29,6 +29,7 @@ internal static class CommandLineRoot
         ServeCommand.Create(run),
         CheckCommand.Create(),
         ExplainCommand.Create(),
+        RouteCommand.Create(),
         TryCommand.Create(),
         ConvertCommand.Create(),
         VersionCommand.Create(),

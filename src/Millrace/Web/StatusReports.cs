@@ -204,5 +204,6 @@ internal sealed record RetiringReport(string Rule, long UntilMs);
 [JsonSerializable(typeof(IReadOnlyList<RuleReport>))]
 [JsonSerializable(typeof(IReadOnlyList<DestinationReport>))]
 [JsonSerializable(typeof(IReadOnlyList<RouteReport>))]
+[JsonSerializable(typeof(IReadOnlyList<ShardReport>))]
 [JsonSerializable(typeof(ReloadReport))]
 internal sealed partial class StatusJson : JsonSerializerContext;
