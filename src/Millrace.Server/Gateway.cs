@@ -270,7 +270,7 @@ internal sealed partial class Gateway : IDisposable
         });
         var app = builder.Build();
         new WriteEndpoints(intake).Map(app);
-        new StatusEndpoints(new GatewayState
+        var state = new GatewayState
         {
             Pipeline = Pipeline,
             Config = _config,
@@ -279,7 +279,9 @@ internal sealed partial class Gateway : IDisposable
             StartedAt = _startedAt,
             Time = _time,
             NotReady = NotAccepting,
-        }).Map(app);
+        };
+        new StatusEndpoints(state).Map(app);
+        new LetterEndpoints(state).Map(app);
         app.MapMethods("/-/reload", ["GET", "POST"], (RequestDelegate)ReloadAsync);
         return app;
     }

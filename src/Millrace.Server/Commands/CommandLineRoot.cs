@@ -30,6 +30,7 @@ internal static class CommandLineRoot
         CheckCommand.Create(),
         ExplainCommand.Create(),
         TryCommand.Create(),
+        DeadLetterCommand.Create(),
         ConvertCommand.Create(),
         VersionCommand.Create(),
         CompletionCommand.Create(),

@@ -12,12 +12,13 @@ namespace Millrace.Delivery;
 /// <para><b>Order.</b> A lane has one block under way, and within it one request. Everything a refusal leads to
 /// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes
 /// have a request out at once varies; which series are in which lane does not.</para>
-/// <para><b>Ledger.</b> Samples are queued once, and leave once: delivered, parked, or dropped for a reason. A part's
+/// <para><b>Ledger.</b> Samples are queued once, and leave once: delivered, parked, or dropped for a reason. What is
+/// replayed from the dead letters comes in once more, and is counted apart. A part's
 /// samples are counted with its answer; the position moves, on disk, when the whole block is accounted for.</para>
 /// <para><b>Crash.</b> A block is marked on disk before it is first sent, so the next process knows which one may be in
 /// the backend already; its refusal as a duplicate then means that it was taken.</para>
 /// </remarks>
-internal sealed class Destination : IDisposable
+internal sealed partial class Destination : IDisposable
 {
     /// <summary>
     /// After so many failures in a row the backend is taken to be down, and its first answer wakes all lanes.
@@ -226,6 +227,7 @@ internal sealed class Destination : IDisposable
     /// <returns>False when a disk failed; the logs keep what they have.</returns>
     public bool Sync()
     {
+        ReplaySome();
         (long, long) needed;
         lock (_lock)
         {

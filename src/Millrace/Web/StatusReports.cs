@@ -205,4 +205,6 @@ internal sealed record RetiringReport(string Rule, long UntilMs);
 [JsonSerializable(typeof(IReadOnlyList<DestinationReport>))]
 [JsonSerializable(typeof(IReadOnlyList<RouteReport>))]
 [JsonSerializable(typeof(ReloadReport))]
+[JsonSerializable(typeof(IReadOnlyList<LetterReport>))]
+[JsonSerializable(typeof(LetterSettlementReport))]
 internal sealed partial class StatusJson : JsonSerializerContext;
