@@ -12,6 +12,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Millrace.Configuration;
 using Millrace.Delivery;
+using Millrace.Delivery.Authentication;
 using Millrace.Ingest;
 using Millrace.Log;
 using Millrace.Pipeline;
@@ -165,11 +166,11 @@ internal sealed partial class Gateway : IDisposable
     /// <summary>Looks once whether a backend would store a repeated block twice, and says so.</summary>
     private async Task ProbeAsync(CancellationToken stop)
     {
-        using var client = new HttpClient();
         try
         {
             foreach (var destination in Pipeline.Destinations)
             {
+                using var client = new HttpClient(HttpConnections.Create(destination.Config, _time));
                 var handling = await BackendProbe.AskAsync(destination.Config, client, _time, stop);
                 if (BackendProbe.Warning(destination.Name, handling) is { } warning)
                 {

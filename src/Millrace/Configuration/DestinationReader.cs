@@ -89,9 +89,8 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
                     + "retry_min_interval, "
                 + $"{ConfigQuantity.FormatDuration(destination.RetryMinInterval)}: make it at least as long");
         }
-        remoteWrite.Unavailable("tls_config", "the system's certificates are trusted");
-        remoteWrite.Unavailable("basic_auth", "write the Authorization header under headers");
-        remoteWrite.Unavailable("authorization", "write the Authorization header under headers");
+        var hasOther = destination.Headers.ContainsKey("Authorization") || destination.Url.UserInfo.Length > 0;
+        destination = destination with { Http = HttpClientReader.Read(remoteWrite, hasOther) };
         remoteWrite.Finish();
         queue.Finish();
         deadLetters.Finish();
@@ -188,7 +187,7 @@ internal sealed class DestinationReader(ConfigContext context, bool isCanonical,
         return headers;
     }
 
-    private static bool IsToken(string name)
+    internal static bool IsToken(string name)
     {
         foreach (var c in name)
         {

@@ -1,3 +1,4 @@
+using Millrace.Delivery.Authentication;
 using Millrace.Relabeling;
 
 namespace Millrace.Delivery;
@@ -23,6 +24,9 @@ public sealed record DestinationConfig
 
     /// <summary>Extra request headers, such as <c>Authorization</c>. Values are secrets: never shown.</summary>
     public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Who we are to the backend, TLS and proxy.</summary>
+    public HttpClientConfig Http { get; init; } = new();
 
     /// <summary>
     /// A second value for a timestamp is not an error to the backend: rules that correct windows may send it one.

@@ -71,7 +71,8 @@ public sealed class DeadLetterTests : IDisposable
         var url = new Uri(millrace.BaseUrl, "api/v1/deadletters/drop?destination=prom");
         using var plain = await _http.PostAsync(url, null);
         ((int)plain.StatusCode).ShouldBe(403);
-        using var command = new HttpRequestMessage(HttpMethod.Post, url) { Headers = { { "X-Millrace-Command", "1" } } };
+        using var command = new HttpRequestMessage(HttpMethod.Post, url);
+        command.Headers.Add("X-Millrace-Command", "1");
         using var taken = await _http.SendAsync(command);
         (await taken.Content.ReadAsStringAsync()).ShouldBe("""{"letters":0,"samples":0}""");
         (await _http.GetStringAsync(new Uri(millrace.BaseUrl, "api/v1/deadletters?destination=prom"))).ShouldBe("[]");

@@ -193,8 +193,6 @@ public class ConfigLoaderTests
             "http or https" },
         { "destinations:\n- {name: a, remote_write: {url: 'http://a/', protocol: v2}}", 2,
             "destinations[0].remote_write.protocol", "prometheus_v2" },
-        { "destinations:\n- {name: a, remote_write: {url: 'http://a/', basic_auth: {}}}", 2,
-            "destinations[0].remote_write.basic_auth", "headers" },
         { "destinations:\n- {name: a, remote_write: {url: 'http://a/', headers: {Content-Type: x}}}", 2,
             "destinations[0].remote_write.headers.Content-Type", "set by Millrace" },
         { "destinations:\n- {name: a, remote_write: {url: 'http://a/', headers: {'a b': x}}}", 2,

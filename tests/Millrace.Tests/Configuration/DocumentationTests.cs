@@ -64,7 +64,9 @@ public partial class DocumentationTests
             {
                 continue;
             }
-            var config = LoadedConfig.Good(Filled(place, $"{key[(key.LastIndexOf('.') + 1)..]}: {value}"));
+            var text = key.StartsWith("destinations[].remote_write.tls_config.", StringComparison.Ordinal)
+                ? $"tls_config: {{{LastOf(key)}: {value}}}" : $"{LastOf(key)}: {value}";
+            var config = LoadedConfig.Good(Filled(place, text));
             config.CanonicalText.ShouldBe(defaults.CanonicalText, key);
             config.Destinations[0].ShouldBe(defaults.Destinations[0] with
             {
@@ -72,6 +74,8 @@ public partial class DocumentationTests
                 RelabelConfigs = config.Destinations[0].RelabelConfigs,
             }, key);
         }
+
+        static string LastOf(string key) => key[(key.LastIndexOf('.') + 1)..];
 
         string Filled(string place, string text) => Regex.Replace(Base, "RULE|ROUTE|REMOTE|DESTINATION|QUEUE|LETTERS",
             match => match.Value != place ? "" : match.Value is "QUEUE" or "LETTERS" ? text : ", " + text);
@@ -104,7 +108,7 @@ public partial class DocumentationTests
         return File.ReadAllText(Path.Combine(directory.FullName, "docs", name));
     }
 
-    [GeneratedRegex(@"^\| `([a-z_\[\].]+)` \| [^|]+ \| (?:`([^`]+)`|[^`|]+) \| .+ \|$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\| `([a-z0-9_\[\].]+)` \| [^|]+ \| (?:`([^`]+)`|[^`|]+) \| .+ \|$", RegexOptions.Multiline)]
     private static partial Regex Row();
 
     [GeneratedRegex(@"```yaml\n(.*?)```", RegexOptions.Singleline)]
