@@ -31,13 +31,13 @@ internal static class ReloadRules
         }
         for (var i = 0; i < running.Destinations.Count; i++)
         {
-            // Relabeling and who gets corrections are the pipeline's; the rest belongs to the running destination.
+            // Relabeling, rounding and who gets corrections are the pipeline's; the rest belongs to the running destination.
             var (before, after) = (running.Destinations[i], loaded.Destinations[i]);
             if (WithoutLists(before) != WithoutLists(after) || !SameHeaders(before.Headers, after.Headers))
             {
                 problems.Add(
-                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs and "
-                    + "corrections need a restart");
+                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs, labels, "
+                    + "significant_figures, round_digits and corrections need a restart");
             }
         }
         return problems.Count > 0;
@@ -47,7 +47,10 @@ internal static class ReloadRules
 
     /// <summary>What records compare by value.</summary>
     private static DestinationConfig WithoutLists(DestinationConfig destination) =>
-        destination with { RelabelConfigs = [], Corrections = false, Headers = Empty };
+        destination with
+        {
+            RelabelConfigs = [], Corrections = false, Headers = Empty, SignificantFigures = 0, RoundDigits = 0,
+        };
 
     private static bool SameHeaders(IReadOnlyDictionary<string, string> a, IReadOnlyDictionary<string, string> b)
     {

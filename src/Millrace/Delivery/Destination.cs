@@ -35,6 +35,7 @@ internal sealed partial class Destination : IDisposable
     private readonly ProtocolChoice _protocols;
     private readonly SendConcurrency _concurrency;
     private readonly TimeBounds _timeBounds = new();
+    private readonly RateLimit _rateLimit;
     private readonly BlockUnderWay?[] _underWay;
     private readonly BlockEncoding _encoding; // used outside of the lock, by the one who takes what is due
     private int _requestsOut;
@@ -54,6 +55,7 @@ internal sealed partial class Destination : IDisposable
         _config = config with { Lanes = _queue.Lanes };
         _protocols = new ProtocolChoice(config.Protocol, Zstd.IsAvailable);
         _concurrency = new SendConcurrency(_queue.Lanes);
+        _rateLimit = new RateLimit(config.RateLimitBytes);
         _underWay = new BlockUnderWay?[_queue.Lanes];
     }
 
@@ -216,7 +218,7 @@ internal sealed partial class Destination : IDisposable
                     due = Math.Min(due, Math.Max(nowMs, _queue.ReadAgainAtMs));
                 }
             }
-            return due == long.MaxValue ? due : Math.Max(due, _holdUntilMs);
+            return due == long.MaxValue ? due : Math.Max(due, Math.Max(_holdUntilMs, _rateLimit.OpenAtMs));
         }
     }
 
@@ -337,7 +339,8 @@ internal sealed partial class Destination : IDisposable
     {
         picked = -1;
         _lastNowMs = nowMs;
-        if (_isStopping || nowMs < _holdUntilMs || _requestsOut >= _concurrency.Allowed)
+        if (_isStopping || nowMs < _holdUntilMs || nowMs < _rateLimit.OpenAtMs
+            || _requestsOut >= _concurrency.Allowed)
         {
             return false;
         }
@@ -410,6 +413,7 @@ internal sealed partial class Destination : IDisposable
             Counters.PossiblyRepeated(part.Block.SampleCount);
         }
         Counters.Sent(body.Length);
+        _rateLimit.Take(body.Length, nowMs);
         return new Sending
         {
             Lane = lane,

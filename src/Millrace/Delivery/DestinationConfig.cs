@@ -41,6 +41,15 @@ public sealed record DestinationConfig
 
     public IReadOnlyList<RelabelConfig> RelabelConfigs { get; init; } = [];
 
+    /// <summary>Significant figures that values are rounded to; 0: all.</summary>
+    public int SignificantFigures { get; init; }
+
+    /// <summary>Digits behind the point that values are rounded to; 100: all.</summary>
+    public int RoundDigits { get; init; } = ValueRounding.AllDigits;
+
+    /// <summary>Request bodies per second on average; 0: no bound.</summary>
+    public long RateLimitBytes { get; init; }
+
     /// <summary>
     /// One sample per series and interval is sent of what is forwarded as it came, after relabeling. Zero: that of
     /// <c>aggregation.dedup_interval</c> alone.
