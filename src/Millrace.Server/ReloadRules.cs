@@ -31,13 +31,13 @@ internal static class ReloadRules
         }
         for (var i = 0; i < running.Destinations.Count; i++)
         {
-            // Relabeling, rounding and who gets corrections are the pipeline's; the rest belongs to the running destination.
+            // Relabeling, rounding and who gets corrections are the pipeline's; the rest is the running destination's.
             var (before, after) = (running.Destinations[i], loaded.Destinations[i]);
             if (WithoutLists(before) != WithoutLists(after) || !SameHeaders(before.Headers, after.Headers))
             {
                 problems.Add(
-                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs, labels, "
-                    + "significant_figures, round_digits and corrections need a restart");
+                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs, "
+                    + "labels, significant_figures, round_digits and corrections need a restart");
             }
         }
         return problems.Count > 0;

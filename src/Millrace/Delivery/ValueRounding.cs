@@ -42,7 +42,8 @@ internal readonly record struct ValueRounding(int SignificantFigures, int Digits
         }
         var rounded = SignificantFigures is > 0 and < AllFigures && value != 0
             ? ToFigures(value, SignificantFigures) : value;
-        return Digits is > -AllDigits and < AllDigits ? ToDigits(rounded, Digits) : rounded;
+        rounded = Digits is > -AllDigits and < AllDigits ? ToDigits(rounded, Digits) : rounded;
+        return IsOff ? value : rounded + 0.0; // a negative zero becomes zero, as on vmagent's wire
     }
 
     private static double ToDigits(double value, int digits)
@@ -124,7 +125,9 @@ internal readonly record struct ValueRounding(int SignificantFigures, int Digits
         return ((long)value, exponent);
     }
 
-    /// <summary>Put together as Go does it, from two tables: a power of ten in one step may differ in its last bit.</summary>
+    /// <summary>
+    /// Put together as Go does it, from two tables: a power of ten in one step may differ in its last bit.
+    /// </summary>
     private static double PowerOfTen(int exponent) => exponent switch
     {
         < -323 => 0,

@@ -1,6 +1,7 @@
 using Millrace.Configuration;
 using Millrace.Delivery;
 using Millrace.Log;
+using Millrace.Relabeling;
 
 namespace Millrace.Tests.Configuration;
 
@@ -85,7 +86,10 @@ public class ConfigLoaderTests
         destination.SendTimeout.ShouldBe(TimeSpan.FromSeconds(30));
         destination.RetryMinInterval.ShouldBe(TimeSpan.FromSeconds(2));
         destination.RetryMaxInterval.ShouldBe(TimeSpan.FromMinutes(2));
-        destination.RelabelConfigs.Count.ShouldBe(1);
+        destination.RelabelConfigs.Count.ShouldBe(2);
+        destination.RelabelConfigs[1].ShouldBe(new RelabelConfig { TargetLabel = "site", Replacement = "east" });
+        (destination.SignificantFigures, destination.RoundDigits).ShouldBe((6, 3));
+        destination.RateLimitBytes.ShouldBe(10 << 20);
         destination.Lanes.ShouldBe(8);
         destination.QueueMemoryBytes.ShouldBe(32 << 20);
         destination.QueueMaxBytes.ShouldBe(2L << 30);

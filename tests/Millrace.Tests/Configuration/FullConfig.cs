@@ -102,8 +102,12 @@ internal static class FullConfig
             send_timeout: 30s
             retry_min_interval: 2s
             retry_max_interval: 2m
+            rate_limit: 10MiB
           relabel_configs:
           - {action: labeldrop, regex: [tmp_a, tmp_b]}
+          labels: {site: east}
+          significant_figures: 6
+          round_digits: 3
           dedup_interval: 1m
           drop_input_labels: [zone]
           corrections: true
