@@ -49,7 +49,11 @@ internal static class ReloadRules
     private static DestinationConfig WithoutLists(DestinationConfig destination) =>
         destination with
         {
-            RelabelConfigs = [], Corrections = false, Headers = Empty, SignificantFigures = 0, RoundDigits = 0,
+            RelabelConfigs = [],
+            Corrections = false,
+            Headers = Empty,
+            SignificantFigures = 0,
+            RoundDigits = 0,
         };
 
     private static bool SameHeaders(IReadOnlyDictionary<string, string> a, IReadOnlyDictionary<string, string> b)

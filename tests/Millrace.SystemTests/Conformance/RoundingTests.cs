@@ -20,7 +20,8 @@ public sealed class RoundingTests
     {
         await using var both = await SideBySide.StartAsync(
             new Dictionary<string, string>(), "", "-remoteWrite.forcePromProto",
-            $"-remoteWrite.significantFigures={figures}", $"-remoteWrite.roundDigits={digits}", "-remoteWrite.label=site=a$1", "-remoteWrite.label=n=x");
+            $"-remoteWrite.significantFigures={figures}", $"-remoteWrite.roundDigits={digits}",
+            "-remoteWrite.label=site=a$1", "-remoteWrite.label=n=x");
         var random = new Random(figures * 1_000 + digits);
         var nowMs = LiveVmagent.NowMs;
         var series = PlainSeries.Of((PlainSeries.MetricName, "m"), ("n", "1"));

@@ -10,7 +10,7 @@ public sealed class RoundedDestinationTests
     {
         using var gateway = new GatewayRig("""
             aggregation:
-              rules: [{match: load, interval: 10s, outputs: [sum_samples], allowed_lateness: 0s}]
+              rules: [{match: load, interval: 10s, without: [i, job], outputs: [sum_samples], allowed_lateness: 0s}]
               catch_up: 0s
             routes: [{keep_input: true}]
             destinations:
@@ -32,12 +32,12 @@ public sealed class RoundedDestinationTests
         gateway.Run(TimeSpan.FromSeconds(30));
 
         Values(gateway.Backends["exact"]).ShouldBe([
-            "load:10s_sum_samples 2.469", "load{i=\"2\",job=\"a\"} 1.2345", "load{job=\"a\"} 1.2345",
+            "load:10s_without_i_job_sum_samples 2.469", "load{i=\"2\",job=\"a\"} 1.2345", "load{job=\"a\"} 1.2345",
             "other 123456", "other2 NaN",
         ]);
         // The rule has summed what came, not what is sent.
         Values(gateway.Backends["round"]).ShouldBe([
-            "load:10s_sum_samples{job=\"b\",site=\"$1\"} 2.5", "load{i=\"2\",job=\"b\",site=\"$1\"} 1.2",
+            "load:10s_without_i_job_sum_samples{job=\"b\",site=\"$1\"} 2.5", "load{i=\"2\",job=\"b\",site=\"$1\"} 1.2",
             "load{job=\"b\",site=\"$1\"} 1.2", "other2{job=\"b\",site=\"$1\"} NaN",
             "other{job=\"b\",site=\"$1\"} 123000",
         ]);
