@@ -31,6 +31,7 @@ internal static class CommandLineRoot
         ExplainCommand.Create(),
         RouteCommand.Create(),
         TryCommand.Create(),
+        DeadLetterCommand.Create(),
         ConvertCommand.Create(),
         VersionCommand.Create(),
         CompletionCommand.Create(),

@@ -81,6 +81,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         (IReadOnlyDictionary<string, MetricMetadata> Input, MetadataStore Store) families)
     {
         var config = destinations[destination].Config;
+        _block.Rounding = resolver.RoundingOf(config.Name);
         if (_placementCount >= MaxPlacements)
         {
             _placements.Clear();
@@ -219,6 +220,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
         public int Count { get; private set; }
 
+        /// <summary>The destination's, under the configuration that the rule goes by.</summary>
+        public ValueRounding Rounding { get; set; }
+
         public void Add(ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample)
         {
             if (sample.Histogram is { } histogram)
@@ -229,7 +233,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             else
             {
                 V1SeriesWriter.Write(
-                    _uncompressed, labels, timestampMs, sample.Value, sample.StartMs, sample.Exemplars);
+                    _uncompressed, labels, timestampMs, Rounding.Apply(sample.Value), sample.StartMs,
+                    sample.Exemplars);
             }
             _minTimestampMs = Math.Min(_minTimestampMs, timestampMs);
             _maxTimestampMs = Math.Max(_maxTimestampMs, timestampMs);
