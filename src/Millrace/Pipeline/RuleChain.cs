@@ -8,6 +8,9 @@ namespace Millrace.Pipeline;
 /// routes of its own configuration, which knows the other by its key or, another version of it, by its name. Where it
 /// does not know it, since the rule was removed, the other's own configuration decides: what a rule writes in its last
 /// windows is not lost to those that stay. A function of the rules in force.
+///
+/// The routes of one configuration do not run in a circle, but those of two may have rules the other way round, where
+/// each would wait for the other: a link that closes a circle is left out.
 /// </summary>
 internal sealed class RuleChain
 {
@@ -40,11 +43,16 @@ internal sealed class RuleChain
         }
         var chain = new RuleChain(generation.RulesInForce);
         var numbers = new Dictionary<CompiledConfig, RuleNumbers>();
-        for (var taker = 0; taker < generation.RulesInForce.Length; taker++)
+        var count = generation.RulesInForce.Length;
+        for (var i = 0; i < count; i++)
         {
-            for (var rule = 0; rule < generation.RulesInForce.Length; rule++)
+            // Retiring ones first: they finish as they began, and it is the others that take nothing of them.
+            var taker = (generation.Rules.Length + i) % count;
+            var behind = chain.Behind(taker);
+            for (var rule = 0; rule < count; rule++)
             {
-                if (rule != taker && !generation.IsFinished(rule) && !generation.IsFinished(taker)
+                if (rule != taker && !behind.Contains(rule)
+                    && !generation.IsFinished(rule) && !generation.IsFinished(taker)
                     && !generation.RulesInForce[rule].Config.IsDeduplicator
                     && !generation.RulesInForce[taker].Config.IsDeduplicator)
                 {
@@ -127,6 +135,24 @@ internal sealed class RuleChain
         link.Takers.Add((takerThere, taker));
         _takers[rule].Add(taker);
         _upstream[taker].Add(rule);
+    }
+
+    /// <summary>All rules that take what a rule writes, or what those write that take it, and so on.</summary>
+    private HashSet<int> Behind(int rule)
+    {
+        var behind = new HashSet<int>();
+        var open = new Stack<int>(_takers[rule]);
+        while (open.TryPop(out var taker))
+        {
+            if (behind.Add(taker))
+            {
+                foreach (var next in _takers[taker])
+                {
+                    open.Push(next);
+                }
+            }
+        }
+        return behind;
     }
 
     private static bool HasChains(Generation generation)
