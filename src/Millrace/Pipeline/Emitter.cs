@@ -42,7 +42,6 @@ internal sealed class Emitter
     private Thread? _thread;
 
     private readonly DerivedWriter _derived = new();
-    private bool _waitsForReplay;
 
     /// <param name="input">Synced before the outputs that rest on it are appended; null: there is no log.</param>
     /// <param name="output">The output log.</param>
@@ -208,8 +207,6 @@ internal sealed class Emitter
         }
     }
 
-    private bool HasFailed => _output.Failure is not null || _input?.Failure is not null;
-
     private void Run()
     {
         while (true)
@@ -217,8 +214,8 @@ internal sealed class Emitter
             var isDone = Pump();
             lock (_signal)
             {
-                // What waits for the end of a replay is found by the next one.
-                if (_isStopping && (isDone || _waitsForReplay || HasFailed))
+                // What the disk does not take now, or what waits for the end of a replay, the next start builds again.
+                if (_isStopping && (!isDone || _queue.Count == 0))
                 {
                     return;
                 }
@@ -277,9 +274,7 @@ internal sealed class Emitter
         item.Derived ??= _derived.Write(item);
         while (item.Derived.TryPeek(out var payload))
         {
-            var outcome = Derive!(payload);
-            _waitsForReplay = outcome == DeriveOutcome.Replaying;
-            if (outcome != DeriveOutcome.Done)
+            if (Derive!(payload) != DeriveOutcome.Done)
             {
                 return false;
             }
