@@ -59,7 +59,7 @@ internal sealed class DestinationReader(
             reader.Report("remote_write", "missing: write where to send to, as in "
                 + "remote_write: {url: http://127.0.0.1:8428/api/v1/write}");
         }
-        var sharded = reader.Has("sharded") ? shardedReader.Read(reader.Mapping("sharded")) : null;
+        var sharded = ReadSharded(reader, remoteWrite);
         var queue = reader.Mapping("queue");
         var deadLetters = reader.Mapping("dead_letters");
         var destination = new DestinationConfig
@@ -95,14 +95,6 @@ internal sealed class DestinationReader(
                 "max_samples_per_block", sharded is null ? defaults.MaxSamplesPerBlock : ShardedBlockSamples, 1,
                 1_000_000),
         };
-        if (sharded is not null && reader.Has("lanes"))
-        {
-            reader.Report("lanes", "a sharded destination has one per task: remove the key");
-        }
-        if (sharded is not null && remoteWrite.Has("url"))
-        {
-            remoteWrite.Report("url", "the nodes of a sharded destination have each its own: remove the key");
-        }
         if (destination.RetryMaxInterval < destination.RetryMinInterval)
         {
             remoteWrite.Report("retry_max_interval",
@@ -117,6 +109,23 @@ internal sealed class DestinationReader(
         deadLetters.Finish();
         reader.Finish();
         return destination;
+    }
+
+    private ShardedConfig? ReadSharded(ConfigReader reader, ConfigReader remoteWrite)
+    {
+        if (!reader.Has("sharded"))
+        {
+            return null;
+        }
+        if (reader.Has("lanes"))
+        {
+            reader.Report("lanes", "a sharded destination has one per task: remove the key");
+        }
+        if (remoteWrite.Has("url"))
+        {
+            remoteWrite.Report("url", "the nodes of a sharded destination have each its own: remove the key");
+        }
+        return shardedReader.Read(reader.Mapping("sharded"));
     }
 
     /// <summary>Labels of all series that go there: the last relabeling, which says what they are.</summary>

@@ -14,8 +14,8 @@ internal sealed record ShardReport
     public required IReadOnlyList<ShardNodeReport> Nodes { get; init; }
 
     /// <summary>
-    /// By task: the indices of the nodes that have it now, a copy each. Empty where the scheme has no tasks, or there is
-    /// nobody yet.
+    /// By task: the indices of the nodes that have it now, a copy each. Empty where the scheme has no tasks, or there
+    /// is nobody yet.
     /// </summary>
     public required IReadOnlyList<int[]> Owners { get; init; }
 

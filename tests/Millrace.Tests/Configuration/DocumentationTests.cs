@@ -90,7 +90,8 @@ public partial class DocumentationTests
         var defaults = Loaded("");
         var checkedKeys = 0;
         foreach (var (key, value) in Rows().Where(r => r.Default.Length > 0
-            && r.Key.StartsWith(Sharded, StringComparison.Ordinal) && !r.Key.Contains("nodes[]", StringComparison.Ordinal)))
+            && r.Key.StartsWith(Sharded, StringComparison.Ordinal)
+            && !r.Key.Contains("nodes[]", StringComparison.Ordinal)))
         {
             var path = key[Sharded.Length..].Split('.');
             if (path[0] is "dns" or "srv")
