@@ -103,8 +103,16 @@ internal sealed partial class ArrivalShard : RuleShard
     {
         var accepted = 0;
         var windowStartMs = Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+        for (var i = 0; i < Math.Min(PendingSamples.Prefetched, samples.Count); i++)
+        {
+            _series.Prefetch(samples.Slots[i]);
+        }
         for (var i = 0; i < samples.Count; i++)
         {
+            if (i + PendingSamples.Prefetched < samples.Count)
+            {
+                _series.Prefetch(samples.Slots[i + PendingSamples.Prefetched]);
+            }
             var value = samples.Values[i];
             var timeMs = samples.TimesMs[i];
             if (double.IsNaN(value))

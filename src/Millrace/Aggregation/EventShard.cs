@@ -62,8 +62,16 @@ internal sealed partial class EventShard : RuleShard
         var ahead = WindowOf(arrivalMs) + 1;
         var accepted = 0;
         WindowState? acceptedIn = null;
+        for (var i = 0; i < Math.Min(PendingSamples.Prefetched, samples.Count); i++)
+        {
+            _latest?.Runs.Prefetch(samples.Slots[i]);
+        }
         for (var i = 0; i < samples.Count; i++)
         {
+            if (i + PendingSamples.Prefetched < samples.Count)
+            {
+                _latest?.Runs.Prefetch(samples.Slots[i + PendingSamples.Prefetched]); // mostly that of all of them
+            }
             var timeMs = samples.TimesMs[i];
             var value = samples.Values[i];
             if (double.IsNaN(value))

@@ -32,4 +32,16 @@ public sealed class ColumnTests
         column.EnsureCapacity(count);
         column.Capacity.ShouldBe(capacity);
     }
+
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(16)]
+    [InlineData(int.MaxValue)]
+    public void To_ask_ahead_for_a_row_that_is_not_there_is_nothing(int index)
+    {
+        var column = new Column<int>();
+        column.Prefetch(index);
+        column.EnsureCapacity(16);
+        column.Prefetch(index);
+    }
 }
