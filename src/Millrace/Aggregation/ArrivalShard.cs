@@ -146,13 +146,9 @@ internal sealed partial class ArrivalShard : RuleShard
             scratch.Values[accepted] = value;
             scratch.TimesMs[accepted++] = timeMs;
         }
-        if (!_usesSamples || accepted == 0)
+        if (_usesSamples && accepted > 0)
         {
-            return;
-        }
-        foreach (var output in _window.Outputs)
-        {
-            output.AddSamples(
+            _window.AddSamples(
                 scratch.Groups.AsSpan(0, accepted),
                 scratch.Values.AsSpan(0, accepted),
                 scratch.TimesMs.AsSpan(0, accepted));

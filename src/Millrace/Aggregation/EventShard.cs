@@ -623,13 +623,9 @@ internal sealed partial class EventShard : RuleShard
 
     private void AddSamples(WindowState? window, ShardScratch scratch, int count)
     {
-        if (window is null || count == 0)
+        if (count > 0)
         {
-            return;
-        }
-        foreach (var output in window.Outputs)
-        {
-            output.AddSamples(
+            window!.AddSamples(
                 scratch.Groups.AsSpan(0, count), scratch.Values.AsSpan(0, count), scratch.TimesMs.AsSpan(0, count));
         }
     }
@@ -670,6 +666,7 @@ internal sealed partial class EventShard : RuleShard
         }
         if (!isBooked)
         {
+            window.Settle();
             for (var group = 0; group < Groups.RowCount; group++)
             {
                 foreach (var output in window.Outputs)

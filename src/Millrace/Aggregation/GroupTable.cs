@@ -187,6 +187,7 @@ internal sealed class GroupTable
     /// </summary>
     public void Emit(WindowState? window, WindowPart part, bool isEmitted, ShardCounters counters)
     {
+        window?.Settle();
         foreach (var group in Sorted())
         {
             ref var row = ref _rows[group];
