@@ -516,7 +516,6 @@ internal sealed partial class EventShard : RuleShard
             if (startOffset != SideRun.NoStart)
             {
                 window.SideRuns.Start(slot, new SideRun(run, startOffset));
-                run.FirstOffset = Run.InSideTable;
             }
             return Booking.New;
         }
@@ -568,7 +567,6 @@ internal sealed partial class EventShard : RuleShard
             return Booking.New;
         }
         window.SideRuns.Start(slot, new SideRun(run, SideRun.NoStart));
-        run.FirstOffset = Run.InSideTable;
         return window.SideRuns.Add(slot, offset, value, startOffset, ref Counters.AmbiguousResets, out oldValue);
     }
 

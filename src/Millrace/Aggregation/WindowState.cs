@@ -27,7 +27,7 @@ internal sealed class WindowState
         {
             Dedup = new DedupWindow((int)rule.DedupMs);
         }
-        SideRuns = new SideRuns(rule.Config.Resets);
+        SideRuns = new SideRuns(Runs, rule.Config.Resets);
         Remembered = rule.Config.RemembersSamples ? new RememberedSamples() : null;
         StaleMarkers = rule.UsesLastSamples ? new StaleMarkers() : null;
     }
@@ -106,7 +106,9 @@ internal sealed class WindowState
         writer.Write(StartMs);
         for (var slot = 0; slot < Math.Min(seriesCount, Runs.Capacity); slot++)
         {
-            writer.Write(Runs[slot]);
+            // Where its side runs are kept shows how they came to be.
+            var run = Runs[slot];
+            writer.Write(run.FirstOffset == Run.InSideTable ? new Run { FirstOffset = Run.InSideTable } : run);
         }
         SideRuns.Write(writer);
         Remembered?.Write(writer);

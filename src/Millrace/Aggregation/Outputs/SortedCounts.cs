@@ -107,9 +107,11 @@ internal sealed class SortedCounts
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Span<TKey> Keys<TKey>() where TKey : unmanaged =>
         MemoryMarshal.Cast<uint, TKey>(_words.AsSpan(0, _room * _keyWords))[..Length];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Span<TCount> Counts<TCount>() where TCount : unmanaged =>
         MemoryMarshal.Cast<uint, TCount>(_words.AsSpan(_room * _keyWords, _room * _countWords))[..Length];
 
