@@ -77,12 +77,7 @@ internal sealed class QuantileSketch : IOutputState<QuantileSketch>
             return _max;
         }
         var rank = (long)(phi * (_count - 1) + 0.5);
-        var at = 0;
-        for (; at < _buckets.Length - 1 && rank >= _buckets.CountAt(at); at++)
-        {
-            rank -= _buckets.CountAt(at);
-        }
-        return Math.Clamp(MiddleOf(_buckets.KeyAt(at)), _min, _max);
+        return Math.Clamp(MiddleOf(_buckets.KeyAt(_buckets.IndexOfRank(rank))), _min, _max);
     }
 
     public void Clear()

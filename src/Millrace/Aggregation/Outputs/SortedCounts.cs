@@ -30,6 +30,10 @@ internal sealed class SortedCounts
 
     public long CountAt(int index) => _countWords == 1 ? Counts<int>()[index] : Counts<long>()[index];
 
+    /// <summary>Where the sample with this rank is, if all were in order; behind them all, the last key.</summary>
+    public int IndexOfRank(long rank) =>
+        _countWords == 1 ? IndexOfRank<int>(Counts<int>(), rank) : IndexOfRank<long>(Counts<long>(), rank);
+
     public bool Contains(long key) => _keyWords == 2 ? Contains<long>(key) : key == (int)key && Contains((int)key);
 
     public void Add(long key, long count)
@@ -105,6 +109,17 @@ internal sealed class SortedCounts
         {
             Add(keys[i], counts[i]);
         }
+    }
+
+    private static int IndexOfRank<TCount>(ReadOnlySpan<TCount> counts, long rank)
+        where TCount : unmanaged, IBinaryInteger<TCount>
+    {
+        var at = 0;
+        for (; at < counts.Length - 1 && rank >= long.CreateTruncating(counts[at]); at++)
+        {
+            rank -= long.CreateTruncating(counts[at]);
+        }
+        return at;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
