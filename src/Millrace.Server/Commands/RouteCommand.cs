@@ -18,7 +18,7 @@ internal static class RouteCommand
     {
         var file = new Argument<string>("FILE") { Description = "The configuration file." };
         var series = new Argument<string>("SERIES") { Description = "A series, as 'name{label=\"value\"}'." };
-        var gateway = new Option<Uri?>("--gateway")
+        var gateway = new Option<string?>("--gateway")
         {
             Description = "A running gateway, as http://127.0.0.1:8480: its nodes and its table of tasks are used.",
             HelpName = "URL",
@@ -36,7 +36,7 @@ internal static class RouteCommand
     }
 
     private static async Task<int> RunAsync(
-        InvocationConfiguration console, string file, string series, Uri? gateway, CancellationToken stop)
+        InvocationConfiguration console, string file, string series, string? gateway, CancellationToken stop)
     {
         if (CommandLineRoot.Load(file, console.Error) is not { } config)
         {
@@ -50,9 +50,14 @@ internal static class RouteCommand
         IReadOnlyList<ShardReport> reports = [];
         if (gateway is not null)
         {
+            if (!Uri.TryCreate(gateway, UriKind.Absolute, out var url))
+            {
+                console.Error.WriteLine($"\"{gateway}\" is not a URL: write it as http://127.0.0.1:8480");
+                return ExitCode.Usage;
+            }
             try
             {
-                reports = await AskAsync(gateway, stop);
+                reports = await AskAsync(url, stop);
             }
             catch (Exception e) when (e is HttpRequestException or JsonException or IOException
                 || (e is OperationCanceledException && !stop.IsCancellationRequested))

@@ -194,7 +194,7 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             var values = kind.LabelValues.Count > 0 ? kind.LabelValues : kind.Label is null ? [""] : AnyValue;
             foreach (var value in values)
             {
-                var result = OutputNaming.Output(rule, group, kind, value);
+                var result = OutputNaming.Output(OutputNaming.Suffix(rule, kind), group, kind, value);
                 Write($"    feeds {result}");
                 if (Relabel("      ", "output_relabel_configs", rule.OutputRelabelConfigs, RelabelDialect.VmAgent,
                     result) is { } written)
