@@ -33,8 +33,12 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
     private readonly LaneBlock _block = new();
 
-    /// <summary>Of the samples, in their order.</summary>
-    private readonly List<(OutputPlacements Of, int Number)> _places = [];
+    /// <summary>Where the samples go, in their order; one may go to several places.</summary>
+    private readonly List<(int Part, int Index, OutputPlacements Of, int Number)> _places = [];
+
+    // The places in the order of lanes, and where each lane ends in it.
+    private int[] _byLane = [];
+    private int[] _laneEnds = [];
 
     // Where a destination's relabeling takes an output series; dropped as a whole when it grows too large.
     private readonly Dictionary<PlacementsKey, OutputPlacements> _placements = [];
@@ -87,30 +91,23 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             _placements.Clear();
             _placementCount = 0;
         }
-        _places.Clear();
-        _places.EnsureCapacity(window.Count);
-        foreach (var part in window.Parts)
-        {
-            foreach (ref readonly var sample in CollectionsMarshal.AsSpan(part.Samples))
-            {
-                var key = new PlacementsKey(
-                    resolver, destination, rule.Number, sample.Output, sample.Histogram is not null);
-                if (!_placements.TryGetValue(key, out var placements))
-                {
-                    placements = new OutputPlacements(rule.Rule, sample.Output, key.IsHistogram);
-                    _placements.Add(key, placements);
-                }
-                _places.Add((placements, Place(placements, key, sample)));
-            }
-        }
+        PlaceSamples(resolver, rule, destination, window, config.Lanes);
+        var at = 0;
         for (var lane = 0; lane < config.Lanes; lane++)
         {
-            var place = 0;
-            foreach (var part in window.Parts)
+            for (; at < _laneEnds[lane]; at++)
             {
-                foreach (ref readonly var sample in CollectionsMarshal.AsSpan(part.Samples))
+                var (part, index, placements, number) = _places[_byLane[at]];
+                ref readonly var sample = ref CollectionsMarshal.AsSpan(window.Parts[part].Samples)[index];
+                if (placements.NoticeOf(number) is { } notice && notice.IsNews(endMs, families.Input, families.Store))
                 {
-                    AddSample(lane, endMs, sample, _places[place++], (destination, config), blocks, families);
+                    _block.Tell(notice.Told);
+                }
+                var relabeled = placements.RelabeledOf(number);
+                _block.Add(relabeled ?? sample.Labels.Get(ref _labelBytes), endMs - sample.BeforeMs, sample);
+                if (_block.Count == config.MaxSamplesPerBlock)
+                {
+                    blocks.Add(_block.Seal(destination, lane));
                 }
             }
             if (_block.Count > 0)
@@ -121,29 +118,55 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    /// <summary>To the block of the lane, as often as the sample goes there.</summary>
-    private void AddSample(
-        int lane, long endMs, in OutputSample sample, (OutputPlacements Of, int Number) place,
-        (int Number, DestinationConfig Config) destination, List<BuiltBlock> blocks,
-        (IReadOnlyDictionary<string, MetricMetadata> Input, MetadataStore Store) families)
+    /// <summary>Finds the lanes of all samples, and puts them in the order of lanes, within a lane in their own.</summary>
+    private void PlaceSamples(
+        SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, ClosedWindow window,
+        int lanes)
     {
-        var placements = place.Of;
-        for (var number = place.Number; number >= 0; number = placements.NextOf(number))
+        _places.Clear();
+        _places.EnsureCapacity(window.Count);
+        _laneEnds = new int[lanes];
+        for (var part = 0; part < window.Parts.Count; part++)
         {
-            if (placements.LaneOf(number) != lane)
+            var samples = CollectionsMarshal.AsSpan(window.Parts[part].Samples);
+            for (var i = 0; i < samples.Length; i++)
             {
-                continue;
+                ref readonly var sample = ref samples[i];
+                var key = new PlacementsKey(
+                    resolver, destination, rule.Number, sample.Output, sample.Histogram is not null);
+                if (!_placements.TryGetValue(key, out var placements))
+                {
+                    placements = new OutputPlacements(rule.Rule, sample.Output, key.IsHistogram);
+                    _placements.Add(key, placements);
+                }
+                for (var number = Place(placements, key, sample); number >= 0; number = placements.NextOf(number))
+                {
+                    if (placements.LaneOf(number) is >= 0 and var lane)
+                    {
+                        _places.Add((part, i, placements, number));
+                        _laneEnds[lane]++;
+                    }
+                }
             }
-            if (placements.NoticeOf(number) is { } notice && notice.IsNews(endMs, families.Input, families.Store))
-            {
-                _block.Tell(notice.Told);
-            }
-            var relabeled = placements.RelabeledOf(number);
-            _block.Add(relabeled ?? sample.Labels.Get(ref _labelBytes), endMs - sample.BeforeMs, sample);
-            if (_block.Count == destination.Config.MaxSamplesPerBlock)
-            {
-                blocks.Add(_block.Seal(destination.Number, lane));
-            }
+        }
+        SortByLane();
+    }
+
+    private void SortByLane()
+    {
+        if (_byLane.Length < _places.Count)
+        {
+            _byLane = new int[_places.Count];
+        }
+        var end = 0;
+        for (var lane = 0; lane < _laneEnds.Length; lane++)
+        {
+            (_laneEnds[lane], end) = (end, end + _laneEnds[lane]); // the start, until the lane is filled
+        }
+        for (var i = 0; i < _places.Count; i++)
+        {
+            var (_, _, placements, number) = _places[i];
+            _byLane[_laneEnds[placements.LaneOf(number)]++] = i;
         }
     }
 
