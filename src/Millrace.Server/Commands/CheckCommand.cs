@@ -159,7 +159,9 @@ internal static class CheckCommand
     {
         var text = key.By is { } by
             ? string.Join(", ", key.Without is null ? by.Prepend(LabelSet.MetricName) : by)
-            : key.Without is { Count: > 0 } without ? $"all labels but {string.Join(", ", without)}" : "all labels";
+            : key.Without is { } without
+            ? without.Count > 0 ? $"all labels but {string.Join(", ", without)}" : "all labels"
+            : $"{LabelSet.MetricName}, job, instance; without an instance by all labels";
         return key.By is { Count: 0 } && key.Without is null ? LabelSet.MetricName : text;
     }
 

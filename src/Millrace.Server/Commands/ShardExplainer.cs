@@ -22,7 +22,7 @@ internal static class ShardExplainer
         var plan = new LanePlan(destination, sharded.Lanes);
         sent = plan.LabelsOf(series);
         return sharded.Scheme == ShardScheme.Tasks
-            ? OfTask(sharded, series, report)
+            ? OfTask(sharded, plan, series, report)
             : OfNamedNodes(sharded, plan, sent);
     }
 
@@ -36,12 +36,15 @@ internal static class ShardExplainer
         }
     }
 
-    private static IEnumerable<string> OfTask(ShardedConfig sharded, LabelSet series, ShardReport? report)
+    private static IEnumerable<string> OfTask(
+        ShardedConfig sharded, LanePlan plan, LabelSet series, ShardReport? report)
     {
-        var key = new TaskKey(sharded.Tasks);
-        var task = key.TaskOf(series);
+        var task = plan.TaskOf(series);
+        var key = plan.IsByTarget
+            ? "name, job and instance, or without an instance by all labels"
+            : new TaskKey(sharded.Tasks).KeyOf(series).ToString();
         yield return string.Create(
-            CultureInfo.InvariantCulture, $"task {task} of {sharded.Tasks.Count}, by {key.KeyOf(series)}");
+            CultureInfo.InvariantCulture, $"task {task} of {sharded.Tasks.Count}, by {key}");
         if (report is not null)
         {
             foreach (var line in OfGateway(report, task))

@@ -47,6 +47,7 @@ internal sealed class LanePlan
                 break;
             default:
                 _tasks = new TaskKey(sharded.Tasks);
+                IsByTarget = sharded.Tasks is { By: null, Without: null };
                 Copies = sharded.Placement.Replicas;
                 break;
         }
@@ -73,8 +74,18 @@ internal sealed class LanePlan
         }
         return _tasks is null
             ? LaneKey.StableLaneOf(series, _lanes)
-            : copy * _tasks.Count + _tasks.TaskOf(series);
+            : copy * _tasks.Count + TaskOf(series);
     }
+
+    /// <summary>
+    /// No key is asked for: series are dealt as to the lanes of a plain destination (<see cref="LaneKey"/>), those that
+    /// a target exposes together staying together, because among strangers they take three times the bytes.
+    /// </summary>
+    public bool IsByTarget { get; }
+
+    /// <summary>Of a destination with tasks.</summary>
+    public int TaskOf(LabelSet series) => IsByTarget
+        ? LaneKey.StableLaneOf(_tasks!.WithoutTask(series), _tasks.Count) : _tasks!.TaskOf(series);
 
     /// <summary>The labels that are sent.</summary>
     public LabelSet LabelsOf(LabelSet series)
@@ -84,7 +95,7 @@ internal sealed class LanePlan
             return _streamMetricsRoute.WritesTask
                 ? _tasks!.WithTask(series, _streamMetricsRoute.Place(_tasks.WithoutTask(series)).Task) : series;
         }
-        return _tasks is null ? series : _tasks.WithTask(series, _tasks.TaskOf(series));
+        return _tasks is null ? series : _tasks.WithTask(series, TaskOf(series));
     }
 
     private static int LaneOfNode(int node, LabelSet series) =>
