@@ -124,7 +124,6 @@ internal sealed class FaultRun
           remote_write: {protocol: prometheus_v1, send_timeout: 5s, retry_min_interval: 200ms, retry_max_interval: 2s}
           sharded:
             file: {{nodesFile}}
-            debounce: 1s
             tasks: {count: 32, label: {{Arrival.TaskLabel}}}
         - name: steady
           flush_interval: 100ms

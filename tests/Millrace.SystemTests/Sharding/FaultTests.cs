@@ -39,7 +39,7 @@ public sealed class FaultTests(ITestOutputHelper output)
                 }
                 catch (Exception problem)
                 {
-                    failures.Add($"seed {seed} ({string.Join(", ", faults)}): {problem}");
+                    failures.Add($"seed {seed} ({string.Join(", ", faults)}): {problem.Message}");
                     output.WriteLine($"seed {seed} FAILED");
                 }
             });

@@ -109,7 +109,8 @@ public sealed class RecordingNode : IAsyncDisposable
     {
         var behaviour = _behaviour;
         using var body = new MemoryStream();
-        await context.Request.Body.CopyToAsync(body, context.RequestAborted);
+        // Whether anybody still waits for the answer is not asked: what came is taken, as a real backend may do.
+        await context.Request.Body.CopyToAsync(body, CancellationToken.None);
         await WaitAsync(behaviour, context);
         if (behaviour.Mood is NodeMood.Refuses or NodeMood.Fails)
         {
@@ -133,7 +134,7 @@ public sealed class RecordingNode : IAsyncDisposable
     private static Task WaitAsync(NodeBehaviour behaviour, HttpContext context) => behaviour switch
     {
         { Mood: NodeMood.BlackHole } => Task.Delay(Timeout.InfiniteTimeSpan, context.RequestAborted),
-        { DelayMs: > 0 } => Task.Delay(behaviour.DelayMs, context.RequestAborted),
+        { DelayMs: > 0 } => Task.Delay(behaviour.DelayMs, CancellationToken.None),
         _ => Task.CompletedTask,
     };
 
