@@ -48,19 +48,14 @@ internal sealed class FaultRun
 
     public TimeSpan SteadyLag { get; private set; }
 
-    public static async Task<FaultRun> RunAsync(int seed, IReadOnlyList<Fault> faults, int ticks)
+    public static async Task<FaultRun> RunAsync(FaultRig rig, int seed, IReadOnlyList<Fault> faults, int ticks)
     {
-        await using var steady = new RecordingNodeProcess("steady");
-        await using var a = new RecordingNodeProcess("node-a");
-        await using var b = new RecordingNodeProcess("node-b");
-        await using var c = new RecordingNodeProcess("node-c");
-        RecordingNodeProcess[] nodes = [a, b, c];
+        var nodes = rig.Nodes;
         using var folder = new TemporaryFolder("nodes");
         var nodesFile = folder.File("nodes.yml");
         await File.WriteAllTextAsync(nodesFile, FaultPlayer.FileText(nodes));
-        await Task.WhenAll(nodes.Append(steady).Select(node => node.StartAsync()));
         await using var gateway = new MillraceProcess();
-        await gateway.StartAsync(ConfigText(nodesFile, steady.Url));
+        await gateway.StartAsync(ConfigText(nodesFile, rig.Steady.Url));
 
         var run = new FaultRun(seed, faults, ticks);
         var player = new FaultPlayer(nodes, nodesFile);
@@ -74,8 +69,10 @@ internal sealed class FaultRun
         await load;
         await run.DrainAsync(gateway);
         run._beganAtTicks = player.BeganAtTicks;
-        run._atNodes = [.. nodes.SelectMany(node => node.Read()).OrderBy(arrival => arrival.AtTicks)];
-        run._atSteady = steady.Read();
+        // The nodes have seen runs before.
+        var startMs = run._fleet.Options.StartMs;
+        run._atNodes = [.. nodes.SelectMany(node => node.Read(startMs)).OrderBy(arrival => arrival.AtTicks)];
+        run._atSteady = rig.Steady.Read(startMs);
         return run;
     }
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.IO;
 
 namespace Millrace.SystemTests.Sharding;
 
@@ -21,28 +22,15 @@ public sealed class FaultTests(ITestOutputHelper output)
     /// <summary>Most of a run is waiting.</summary>
     private static readonly int AtOnce = Setting("MILLRACE_FAULT_AT_ONCE", 3);
 
+    private static readonly Lock LogLock = new();
+
     [Fact]
     public async Task Whatever_happens_to_nodes_each_sample_arrives_in_order_or_is_counted()
     {
         await Needs.GatewayAsync();
+        var seeds = new ConcurrentQueue<int>(Enumerable.Range(FirstSeed, Runs));
         var failures = new ConcurrentBag<string>();
-        await Parallel.ForEachAsync(
-            Enumerable.Range(FirstSeed, Runs),
-            new ParallelOptions { MaxDegreeOfParallelism = AtOnce }, async (seed, _) =>
-            {
-                var faults = FaultScript.Of(seed);
-                try
-                {
-                    var run = await FaultRun.RunAsync(seed, faults, Ticks);
-                    run.Check();
-                    output.WriteLine($"seed {seed}: {run}");
-                }
-                catch (Exception problem)
-                {
-                    failures.Add($"seed {seed} ({string.Join(", ", faults)}): {problem.Message}");
-                    output.WriteLine($"seed {seed} FAILED");
-                }
-            });
+        await Task.WhenAll(Enumerable.Range(0, AtOnce).Select(_ => RunAsync(seeds, failures)));
         failures.ShouldBeEmpty();
     }
 
@@ -53,7 +41,8 @@ public sealed class FaultTests(ITestOutputHelper output)
         var killed = new Fault(FaultKind.Kill, Node: 0, AtMs: 2_000, LastsMs: 14_000);
         var paused = new Fault(FaultKind.Pause, Node: 1, AtMs: 8_000, LastsMs: 9_000);
 
-        var run = await FaultRun.RunAsync(seed: 11, [killed, paused], ticks: 68);
+        await using var rig = await FaultRig.StartAsync();
+        var run = await FaultRun.RunAsync(rig, seed: 11, [killed, paused], ticks: 68);
 
         run.Check();
         foreach (var fault in (Fault[])[killed, paused])
@@ -63,6 +52,47 @@ public sealed class FaultTests(ITestOutputHelper output)
             time.ShouldBeLessThan(MostTimeToFlow, fault.ToString());
         }
         output.WriteLine(run.ToString());
+    }
+
+    private async Task RunAsync(ConcurrentQueue<int> seeds, ConcurrentBag<string> failures)
+    {
+        FaultRig? rig = null;
+        while (seeds.TryDequeue(out var seed))
+        {
+            var faults = FaultScript.Of(seed);
+            try
+            {
+                rig ??= await FaultRig.StartAsync();
+                var run = await FaultRun.RunAsync(rig, seed, faults, Ticks);
+                run.Check();
+                Tell($"seed {seed}: {run}");
+            }
+            catch (Exception problem)
+            {
+                var text = $"seed {seed} ({string.Join(", ", faults)}) failed: {problem.Message}";
+                failures.Add(text);
+                Tell(text);
+                // In whatever state its nodes were left.
+                await DisposeAsync(rig);
+                rig = null;
+            }
+        }
+        await DisposeAsync(rig);
+    }
+
+    private static ValueTask DisposeAsync(FaultRig? rig) => rig?.DisposeAsync() ?? ValueTask.CompletedTask;
+
+    /// <summary>To the file as well, if one is named: of a long campaign something is to be seen before its end.</summary>
+    private void Tell(string line)
+    {
+        output.WriteLine(line);
+        if (Environment.GetEnvironmentVariable("MILLRACE_FAULT_LOG") is { Length: > 0 } path)
+        {
+            lock (LogLock)
+            {
+                File.AppendAllText(path, line + "\n");
+            }
+        }
     }
 
     private static int Setting(string name, int value) =>

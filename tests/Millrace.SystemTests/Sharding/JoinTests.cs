@@ -48,7 +48,7 @@ public sealed class JoinTests(ITestOutputHelper output)
         await ReloadAsync(second, nodes);
         var bothKnowAt = TimeProvider.System.GetTimestamp();
         await load;
-        await Task.WhenAll(gateways.Select(DrainAsync));
+        await Task.WhenAll(gateways.Select(gateway => gateway.DrainAsync()));
 
         var arrivals = nodes.SelectMany(node => node.Read()).OrderBy(arrival => arrival.AtTicks).ToList();
         var sent = fleet.AllSamples().Count;
@@ -103,20 +103,5 @@ public sealed class JoinTests(ITestOutputHelper output)
         using var http = new HttpClient();
         using var answer = await http.PostAsync(new Uri(gateway.BaseUrl, "-/reload"), null);
         answer.IsSuccessStatusCode.ShouldBeTrue(await answer.Content.ReadAsStringAsync());
-    }
-
-    private static async Task DrainAsync(MillraceProcess gateway)
-    {
-        for (var tries = 0; ; tries++)
-        {
-            var metrics = await gateway.ScrapeAsync();
-            var delivered = metrics.Sum("millrace_destination_samples_total", "state=\"delivered\"");
-            if (delivered > 0 && delivered == metrics.Sum("millrace_ingest_samples_total"))
-            {
-                return;
-            }
-            tries.ShouldBeLessThan(100, $"{delivered} samples delivered.\n{gateway.Process.Output}");
-            await Task.Delay(200);
-        }
     }
 }

@@ -19,16 +19,17 @@ public sealed record Arrival(
     private const string TaskText = TaskLabel + "=\"";
 
     /// <summary>What stands in a node's record, in the order in which it came; unfinished lines are left out.</summary>
-    public static List<Arrival> Read(string node, string path)
+    public static List<Arrival> Read(string node, string path, long fromMs)
     {
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
         using var lines = new StreamReader(file);
         var arrivals = new List<Arrival>();
         while (lines.ReadLine() is { } line)
         {
-            if (line.EndsWith(RecordingNode.LineEnd, StringComparison.Ordinal))
+            if (line.EndsWith(RecordingNode.LineEnd, StringComparison.Ordinal)
+                && Parse(node, line) is var arrival && arrival.TimestampMs >= fromMs)
             {
-                arrivals.Add(Parse(node, line));
+                arrivals.Add(arrival);
             }
         }
         return arrivals;

@@ -45,7 +45,8 @@ public sealed class RecordingNodeProcess(string name) : IAsyncDisposable
         answer.EnsureSuccessStatusCode();
     }
 
-    public List<Arrival> Read() => Arrival.Read(name, RecordPath);
+    /// <summary>What it took of samples whose timestamps are not before <paramref name="fromMs"/>.</summary>
+    public List<Arrival> Read(long fromMs = 0) => Arrival.Read(name, RecordPath, fromMs);
 
     public async ValueTask DisposeAsync()
     {
