@@ -7,6 +7,7 @@
 #
 #   fwd          forward everything
 #   relabel      forward through ten relabel rules
+#   shardN       deal all series to N sinks
 #   total, all5  aggregate by arrival time, as vmagent does by default; *_win: by the samples' own time
 #   dedup        forward one sample per series and interval
 #
@@ -17,7 +18,6 @@ scenario=$1 listen_port=$2 sink_port=$3 sink_count=$4 work=$5
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 millrace=${MILLRACE:-$top/artifacts/millrace/millrace}
 [ -x "$millrace" ] || { echo "$millrace is missing: ./run --build" >&2; exit 2; }
-[ "$sink_count" = 1 ] || { echo "start-millrace: scenario $scenario needs the sharded destination" >&2; exit 2; }
 mkdir -p "$work"
 
 relabel_rules() {
@@ -48,6 +48,8 @@ aggregation:
 Y
 }
 
+url=http://127.0.0.1:$sink_port/api/v1/write
+[ "$sink_count" = 1 ] || url=
 five='sum_samples, total, rate_sum, histogram_bucket, "quantiles(0.5, 0.9, 0.99)"'
 {
     cat <<Y
@@ -56,12 +58,17 @@ log: {path: "$work/data", durability: log}
 time_window: {max_age: 10y, max_future: 10y}
 destinations:
 - name: sink
-  remote_write:
-    url: http://127.0.0.1:$sink_port/api/v1/write
-    protocol: prometheus_v1
+  remote_write: {protocol: prometheus_v1${url:+, url: "$url"}}
 Y
     case $scenario in
         fwd) ;;
+        shard*)
+            echo "  sharded:"
+            echo "    nodes:"
+            for ((i = 0; i < sink_count; i++)); do
+                echo "    - {name: sink-$i, url: \"http://127.0.0.1:$((sink_port + i))/api/v1/write\"}"
+            done
+            ;;
         relabel) relabel_rules ;;
         total) aggregation total arrival ;;
         total_win) aggregation total event ;;

@@ -12,6 +12,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Millrace.Configuration;
 using Millrace.Delivery;
+using Millrace.Delivery.Authentication;
 using Millrace.Ingest;
 using Millrace.Log;
 using Millrace.Membership;
@@ -166,11 +167,11 @@ internal sealed partial class Gateway : IDisposable
     /// <summary>Looks once whether a backend would store a repeated block twice, and says so.</summary>
     private async Task ProbeAsync(CancellationToken stop)
     {
-        using var client = new HttpClient();
         try
         {
             foreach (var destination in Pipeline.Destinations)
             {
+                using var client = new HttpClient(HttpConnections.Create(destination.Config, _time));
                 var handling = await BackendProbe.AskAsync(destination.Config, client, _time, stop);
                 if (BackendProbe.Warning(destination.Name, handling) is { } warning)
                 {
@@ -284,7 +285,7 @@ internal sealed partial class Gateway : IDisposable
         });
         var app = builder.Build();
         new WriteEndpoints(intake).Map(app);
-        new StatusEndpoints(new GatewayState
+        var state = new GatewayState
         {
             Pipeline = Pipeline,
             Config = _config,
@@ -293,7 +294,9 @@ internal sealed partial class Gateway : IDisposable
             StartedAt = _startedAt,
             Time = _time,
             NotReady = NotAccepting,
-        }).Map(app);
+        };
+        new StatusEndpoints(state).Map(app);
+        new LetterEndpoints(state).Map(app);
         app.MapMethods("/-/reload", ["GET", "POST"], (RequestDelegate)ReloadAsync);
         return app;
     }

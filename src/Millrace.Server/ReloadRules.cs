@@ -31,14 +31,14 @@ internal static class ReloadRules
         }
         for (var i = 0; i < running.Destinations.Count; i++)
         {
-            // Relabeling and who gets corrections are the pipeline's; the rest belongs to the running destination.
+            // Relabeling, rounding and who gets corrections are the pipeline's; the rest is the running destination's.
             var (before, after) = (running.Destinations[i], loaded.Destinations[i]);
             if (WithoutLists(before) != WithoutLists(after) || !SameHeaders(before.Headers, after.Headers)
                 || !SameButNodes(before.Sharded, after.Sharded))
             {
                 problems.Add(
-                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs, corrections and "
-                    + "sharded.nodes need a restart");
+                    $"destinations[{i}] (\"{after.Name}\"): changes other than relabel_configs, labels, "
+                    + "significant_figures, round_digits, corrections and sharded.nodes need a restart");
             }
         }
         return problems.Count > 0;
@@ -48,7 +48,15 @@ internal static class ReloadRules
 
     /// <summary>What records compare by value.</summary>
     private static DestinationConfig WithoutLists(DestinationConfig destination) =>
-        destination with { RelabelConfigs = [], Corrections = false, Headers = Empty, Sharded = null };
+        destination with
+        {
+            RelabelConfigs = [],
+            Corrections = false,
+            Headers = Empty,
+            SignificantFigures = 0,
+            RoundDigits = 0,
+            Sharded = null,
+        };
 
     /// <summary>A list of nodes may change while we run.</summary>
     private static bool SameButNodes(ShardedConfig? a, ShardedConfig? b) =>

@@ -7,6 +7,7 @@ using Millrace.Delivery;
 using Millrace.Model;
 using Millrace.Relabeling;
 using Millrace.Routing;
+using Millrace.Web;
 
 namespace Millrace.Server.Commands;
 
@@ -24,6 +25,9 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         new(config.Routes, [.. config.Aggregation.Rules.Select(static rule => rule.Name)]);
 
     private string _nesting = "";
+
+    /// <summary>Where the tasks of sharded destinations are, by a running gateway.</summary>
+    public IReadOnlyList<ShardReport> Reports { get; init; } = [];
 
     public void Explain(LabelSet series)
     {
@@ -190,7 +194,7 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
             var values = kind.LabelValues.Count > 0 ? kind.LabelValues : kind.Label is null ? [""] : AnyValue;
             foreach (var value in values)
             {
-                var result = OutputNaming.Output(rule, group, kind, value);
+                var result = OutputNaming.Output(OutputNaming.Suffix(rule, kind), group, kind, value);
                 Write($"    feeds {result}");
                 if (Relabel("      ", "output_relabel_configs", rule.OutputRelabelConfigs, RelabelDialect.VmAgent,
                     result) is { } written)
@@ -215,9 +219,20 @@ internal sealed class SeriesExplainer(MillraceConfig config, TextWriter output)
         {
             last = Relabel(indent, $"destination \"{destination.Name}\" relabel_configs",
                 destination.RelabelConfigs, RelabelDialect.Prometheus, series);
-            if (last is not null)
+            if (last is null)
             {
-                Write($"{indent}to destination \"{destination.Name}\" as {last}");
+                continue;
+            }
+            IEnumerable<string> shard = [];
+            if (destination.Sharded is not null)
+            {
+                var report = Reports.FirstOrDefault(report => report.Destination == destination.Name);
+                shard = ShardExplainer.Explain(destination, last, report, out last);
+            }
+            Write($"{indent}to destination \"{destination.Name}\" as {last}");
+            foreach (var line in shard)
+            {
+                Write($"{indent}  {line}");
             }
         }
         return last;

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Linq;
-using System.Text;
 using Millrace.Configuration;
 using Millrace.Model;
 
@@ -259,11 +258,14 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
             lines.Add(4, "protocol",
                 _flags.FlagAt("remoteWrite.forcePromProto", index) ? "prometheus_v1" : "victoriametrics");
         }
-        WriteHeaders(lines, index);
+        new VmAgentConnection(_flags, _notes).Write(lines, index);
         lines.Add(4, "send_timeout", Duration(_flags.At("remoteWrite.sendTimeout", index)));
         lines.Add(4, "retry_min_interval", Duration(_flags.At("remoteWrite.retryMinInterval", index)));
         lines.Add(4, "retry_max_interval", Duration(_flags.At("remoteWrite.retryMaxInterval", index)));
-        lines.AddList(2, "relabel_configs", [.. relabeling, .. AddedLabels()]);
+        lines.AddList(2, "relabel_configs", relabeling);
+        WriteAddedLabels(lines);
+        lines.AddNumber(2, "significant_figures", PositiveOrNull(_flags.At("remoteWrite.significantFigures", index)));
+        lines.AddNumber(2, "round_digits", _flags.At("remoteWrite.roundDigits", index));
         WriteDedup(lines, index);
         if (PositiveOrNull(_flags.At("remoteWrite.maxDiskUsagePerURL", index)) is { } size)
         {
@@ -276,47 +278,24 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         }
     }
 
-    private void WriteHeaders(YamlLines lines, int index)
-    {
-        var headers = new List<(string Name, string Value)>();
-        foreach (var header in _flags.At("remoteWrite.headers", index)?.Split("^^") ?? [])
-        {
-            var colon = header.IndexOf(':', StringComparison.Ordinal);
-            headers.Add(colon < 0 ? (header, "") : (header[..colon].Trim(), header[(colon + 1)..].Trim()));
-        }
-        if (_flags.At("remoteWrite.bearerToken", index) is { } token)
-        {
-            headers.Add(("Authorization", $"Bearer {token}"));
-        }
-        else if (_flags.At("remoteWrite.basicAuth.username", index) is { } user)
-        {
-            var login = $"{user}:{_flags.At("remoteWrite.basicAuth.password", index)}";
-            headers.Add(("Authorization", $"Basic {System.Convert.ToBase64String(Encoding.UTF8.GetBytes(login))}"));
-        }
-        if (headers.Count == 0)
-        {
-            return;
-        }
-        lines.Add(4, "# Better kept in an environment variable, written here as %" + "{NAME}.");
-        lines.Add(4, "headers:");
-        headers.ForEach(header => lines.Add(6, $"{YamlText.Quote(header.Name)}: {YamlText.Quote(header.Value)}"));
-    }
-
     /// <summary><c>-remoteWrite.label</c> comes after everything else and overrides.</summary>
-    private List<ConfigNode> AddedLabels()
+    private void WriteAddedLabels(YamlLines lines)
     {
-        var rules = new List<ConfigNode>();
+        var isFirst = true;
         foreach (var label in _flags.All("remoteWrite.label"))
         {
             var equals = label.IndexOf('=', StringComparison.Ordinal);
-            if (equals > 0)
+            if (equals <= 0)
             {
-                rules.Add(VmAgentRules.Mapping(
-                    ("target_label", label[..equals]),
-                    ("replacement", label[(equals + 1)..].Replace("$", "$$", StringComparison.Ordinal))));
+                continue;
             }
+            if (isFirst)
+            {
+                lines.Add(2, "labels:");
+                isFirst = false;
+            }
+            lines.Add(4, $"{YamlText.Quote(label[..equals])}: {YamlText.Quote(label[(equals + 1)..])}");
         }
-        return rules;
     }
 
     private List<string> AddRules(IReadOnlyList<string> files, VmAgentLevel level, string? prefix)

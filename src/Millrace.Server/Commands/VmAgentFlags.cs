@@ -16,7 +16,8 @@ internal sealed class VmAgentFlags
     ];
 
     /// <summary>Flags whose value is one text, commas and all.</summary>
-    private static readonly string[] Undivided = ["remoteWrite.headers", "remoteWrite.basicAuth.password"];
+    private static readonly string[] Undivided =
+        ["remoteWrite.headers", "remoteWrite.basicAuth.password", "remoteWrite.oauth2.endpointParams"];
 
     private readonly Dictionary<string, List<string>> _values = new(StringComparer.Ordinal);
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);

@@ -49,6 +49,7 @@ internal sealed class AggregationRule
     private readonly HashSet<string> _dropLabels;
     private readonly Relabeler _inputRelabeling;
     private readonly Relabeler _outputRelabeling;
+    private readonly string[] _suffixes; // by output
 
     public AggregationRule(AggregationRuleConfig config, int occurrence)
     {
@@ -63,6 +64,7 @@ internal sealed class AggregationRule
         CorrectedWindows = config.CountCorrectedWindows();
         DedupMs = (long)(config.DedupInterval ?? TimeSpan.Zero).TotalMilliseconds;
         Outputs = [.. KindsOf(config)];
+        _suffixes = Array.ConvertAll(Outputs, output => OutputNaming.Suffix(config, output));
         HasCounters = Array.Exists(Outputs, output => output.IsCounter);
         UsesLastSamples = Array.Exists(Outputs, output => output.UsesLastSamples);
         InputLabels = InputLabelsOf(Outputs);
@@ -183,7 +185,13 @@ internal sealed class AggregationRule
     /// <param name="value">The value of the output's label, if it has one.</param>
     public LabelSet? OutputLabels(LabelSet group, OutputKind output, string value = "")
     {
-        var series = OutputNaming.Output(Config, group, output, value);
+        var suffix = Array.IndexOf(Outputs, output) is >= 0 and var number
+            ? _suffixes[number] : OutputNaming.Suffix(Config, output);
+        var series = OutputNaming.Output(suffix, group, output, value);
+        if (_outputRelabeling.IsEmpty)
+        {
+            return series.Count > 0 ? series : null;
+        }
         return _outputRelabeling.TryApply(series, new LabelBuilder(), out var relabeled) ? relabeled : null;
     }
 

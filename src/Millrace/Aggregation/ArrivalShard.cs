@@ -103,8 +103,16 @@ internal sealed partial class ArrivalShard : RuleShard
     {
         var accepted = 0;
         var windowStartMs = Rule.EndOf(ClosedThrough, Clock.OffsetMs);
+        for (var i = 0; i < Math.Min(PendingSamples.Prefetched, samples.Count); i++)
+        {
+            _series.Prefetch(samples.Slots[i]);
+        }
         for (var i = 0; i < samples.Count; i++)
         {
+            if (i + PendingSamples.Prefetched < samples.Count)
+            {
+                _series.Prefetch(samples.Slots[i + PendingSamples.Prefetched]);
+            }
             var value = samples.Values[i];
             var timeMs = samples.TimesMs[i];
             if (double.IsNaN(value))
@@ -138,13 +146,9 @@ internal sealed partial class ArrivalShard : RuleShard
             scratch.Values[accepted] = value;
             scratch.TimesMs[accepted++] = timeMs;
         }
-        if (!_usesSamples || accepted == 0)
+        if (_usesSamples && accepted > 0)
         {
-            return;
-        }
-        foreach (var output in _window.Outputs)
-        {
-            output.AddSamples(
+            _window.AddSamples(
                 scratch.Groups.AsSpan(0, accepted),
                 scratch.Values.AsSpan(0, accepted),
                 scratch.TimesMs.AsSpan(0, accepted));

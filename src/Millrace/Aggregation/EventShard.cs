@@ -62,8 +62,16 @@ internal sealed partial class EventShard : RuleShard
         var ahead = WindowOf(arrivalMs) + 1;
         var accepted = 0;
         WindowState? acceptedIn = null;
+        for (var i = 0; i < Math.Min(PendingSamples.Prefetched, samples.Count); i++)
+        {
+            _latest?.Runs.Prefetch(samples.Slots[i]);
+        }
         for (var i = 0; i < samples.Count; i++)
         {
+            if (i + PendingSamples.Prefetched < samples.Count)
+            {
+                _latest?.Runs.Prefetch(samples.Slots[i + PendingSamples.Prefetched]); // mostly that of all of them
+            }
             var timeMs = samples.TimesMs[i];
             var value = samples.Values[i];
             if (double.IsNaN(value))
@@ -508,7 +516,6 @@ internal sealed partial class EventShard : RuleShard
             if (startOffset != SideRun.NoStart)
             {
                 window.SideRuns.Start(slot, new SideRun(run, startOffset));
-                run.FirstOffset = Run.InSideTable;
             }
             return Booking.New;
         }
@@ -560,7 +567,6 @@ internal sealed partial class EventShard : RuleShard
             return Booking.New;
         }
         window.SideRuns.Start(slot, new SideRun(run, SideRun.NoStart));
-        run.FirstOffset = Run.InSideTable;
         return window.SideRuns.Add(slot, offset, value, startOffset, ref Counters.AmbiguousResets, out oldValue);
     }
 
@@ -615,13 +621,9 @@ internal sealed partial class EventShard : RuleShard
 
     private void AddSamples(WindowState? window, ShardScratch scratch, int count)
     {
-        if (window is null || count == 0)
+        if (count > 0)
         {
-            return;
-        }
-        foreach (var output in window.Outputs)
-        {
-            output.AddSamples(
+            window!.AddSamples(
                 scratch.Groups.AsSpan(0, count), scratch.Values.AsSpan(0, count), scratch.TimesMs.AsSpan(0, count));
         }
     }
@@ -662,6 +664,7 @@ internal sealed partial class EventShard : RuleShard
         }
         if (!isBooked)
         {
+            window.Settle();
             for (var group = 0; group < Groups.RowCount; group++)
             {
                 foreach (var output in window.Outputs)

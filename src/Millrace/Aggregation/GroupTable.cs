@@ -46,6 +46,7 @@ internal sealed class GroupTable
 
     // Of outputs that show several series of a group; by output, null for the others.
     private readonly LabeledSeries?[] _labeledSeries;
+    private readonly SharedBlocks _blocks = new(); // of the other outputs
     private readonly OutputWindow?[] _labeledTotals;
     private readonly LabeledValues _values = new();
     private readonly HistogramOutput?[] _histogramTotals;
@@ -56,6 +57,7 @@ internal sealed class GroupTable
     private byte[]? _exemplars;
     private bool _areExemplarsSent;
     private int _sentExemplars; // in this window
+    private int _lastSampleCount;
     private int[] _sorted = [];
     private bool _sortedIsStale = true;
 
@@ -84,7 +86,7 @@ internal sealed class GroupTable
         _isCopy = true;
         (_keys, _labels, _sorted, _sortedIsStale) = (original._keys, original._labels, original.Sorted(), false);
         (AliveCount, OverflowCount) = (original.AliveCount, original.OverflowCount);
-        _hasHistograms = original._hasHistograms;
+        (_hasHistograms, _blocks) = (original._hasHistograms, original._blocks);
         _rows.CopyFrom(original._rows, RowCount);
         for (var i = 0; i < _totals.Length; i++)
         {
@@ -128,6 +130,7 @@ internal sealed class GroupTable
                 _labels.Add(null);
             }
             _labels[group] = labels;
+            _blocks.Reserve(RowCount);
             for (var i = 0; i < _totals.Length; i++)
             {
                 _totals[i].EnsureCapacity(RowCount);
@@ -187,6 +190,8 @@ internal sealed class GroupTable
     /// </summary>
     public void Emit(WindowState? window, WindowPart part, bool isEmitted, ShardCounters counters)
     {
+        window?.Settle();
+        part.Samples.EnsureCapacity(isEmitted ? _lastSampleCount : 0); // mostly as many again
         foreach (var group in Sorted())
         {
             ref var row = ref _rows[group];
@@ -242,6 +247,7 @@ internal sealed class GroupTable
             }
         }
         _exemplars = null;
+        _lastSampleCount = part.Samples.Count;
     }
 
     /// <summary>How many exemplars went with the last window; each counts once, however many series show it.</summary>
@@ -298,6 +304,7 @@ internal sealed class GroupTable
             _labels.Add(count < 0 ? null : LabelSet.From(labels));
             OverflowCount += count >= 0 && (_rows[group].Marks & RowMarks.IsOverflow) != 0 ? 1 : 0;
         }
+        _blocks.Reserve(RowCount);
         foreach (var series in _labeledSeries)
         {
             series?.Reserve(RowCount);
@@ -458,7 +465,10 @@ internal sealed class GroupTable
     private OutputSeries Describe(int output, int group, string value)
     {
         var labels = _rule.OutputLabels(_labels[group]!, _rule.Outputs[output], value);
-        return labels is null ? OutputSeries.Dropped : new OutputSeries(labels.StableKey(), LabelBlock.Encode(labels));
+        var blocks = _labeledSeries[output]?.Blocks ?? _blocks;
+        return labels is null
+            ? OutputSeries.Dropped
+            : new OutputSeries(labels.StableKey(), blocks.Add(group, LabelBlock.Encode(labels)));
     }
 
     private void Expire(int group)
@@ -502,6 +512,7 @@ internal sealed class GroupTable
         {
             series[group] = null;
         }
+        _blocks.Forget(group);
         foreach (var series in _labeledSeries)
         {
             series?.Forget(group);

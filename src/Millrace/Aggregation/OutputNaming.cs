@@ -51,8 +51,11 @@ internal static class OutputNaming
     /// a label that the output sets, too, the output's wins, and the group's goes on with <c>exported_</c> before its
     /// name, as Prometheus has it for scraped labels: otherwise two groups could write one series.
     /// </summary>
+    /// <param name="suffix">See <see cref="Suffix"/>.</param>
+    /// <param name="group">The labels of the group.</param>
+    /// <param name="output">What is written.</param>
     /// <param name="value">The value of the output's label, if it has one.</param>
-    public static LabelSet Output(AggregationRuleConfig rule, LabelSet group, OutputKind output, string value)
+    public static LabelSet Output(string suffix, LabelSet group, OutputKind output, string value)
     {
         var labels = new List<Label>(group.Count + 2);
         foreach (var label in group.Labels)
@@ -63,7 +66,7 @@ internal static class OutputNaming
         {
             labels.Add(new Label(name, value));
         }
-        labels.Add(new Label(LabelSet.MetricName, group[LabelSet.MetricName] + Suffix(rule, output)));
+        labels.Add(new Label(LabelSet.MetricName, group[LabelSet.MetricName] + suffix));
         return LabelSet.From(labels);
     }
 

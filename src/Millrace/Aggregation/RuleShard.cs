@@ -66,6 +66,9 @@ internal abstract class RuleShard(AggregationRule rule, RuleClock clock)
     /// <summary>The windows up to this one were closed before there was anything in the shard.</summary>
     protected virtual void Begin(long closedThrough) => ClosedThrough = closedThrough;
 
+    /// <summary>Before <see cref="HoldsSeries"/>.</summary>
+    public void PrefetchSeries(int slot) => Series.Prefetch(slot);
+
     /// <summary>Whether a remembered slot still holds the series.</summary>
     public bool HoldsSeries(int slot, in SeriesKey key) => Series.Holds(slot, key);
 

@@ -21,6 +21,9 @@ internal sealed class SeriesTable<TKey> where TKey : unmanaged, IEquatable<TKey>
 
     public TKey KeyOf(int slot) => _keys[slot];
 
+    /// <summary>Before <see cref="Holds"/>.</summary>
+    public void Prefetch(int slot) => _keys.Prefetch(slot);
+
     /// <summary>Whether the slot holds that key now: the check behind a remembered slot.</summary>
     public bool Holds(int slot, in TKey key) =>
         (uint)slot < (uint)SlotCount && _keys[slot].Equals(key);

@@ -11,7 +11,13 @@ internal sealed class PendingSamples
 {
     public const int Capacity = 256;
 
+    /// <summary>Rows of series are asked for so many samples ahead.</summary>
+    public const int Prefetched = 16;
+
     public int Count;
+
+    /// <summary>Whose they are, until their slots are known.</summary>
+    public readonly int[] Targets = new int[Capacity];
     public readonly int[] Slots = new int[Capacity];
     public readonly long[] TimesMs = new long[Capacity];
     public readonly double[] Values = new double[Capacity];

@@ -9,6 +9,8 @@ namespace Millrace.Aggregation;
 internal sealed class WindowState
 {
     private readonly AggregationRule _rule;
+    private readonly OutputWindow[] _takingAtOnce;
+    private readonly GroupedSamples? _grouped; // null where no output takes samples by group
 
     public WindowState(AggregationRule rule)
     {
@@ -18,11 +20,14 @@ internal sealed class WindowState
         {
             Outputs[i] = rule.NewWindow(i);
         }
+        _takingAtOnce = Array.FindAll(Outputs, output => !output.TakesByGroup);
+        var takingByGroup = Array.FindAll(Outputs, output => output.TakesByGroup);
+        _grouped = takingByGroup.Length > 0 ? new GroupedSamples(takingByGroup) : null;
         if (rule.DedupMs > 0 && !rule.IsArrivalTime)
         {
             Dedup = new DedupWindow((int)rule.DedupMs);
         }
-        SideRuns = new SideRuns(rule.Config.Resets);
+        SideRuns = new SideRuns(Runs, rule.Config.Resets);
         Remembered = rule.Config.RemembersSamples ? new RememberedSamples() : null;
         StaleMarkers = rule.UsesLastSamples ? new StaleMarkers() : null;
     }
@@ -77,16 +82,33 @@ internal sealed class WindowState
         {
             output.Reserve(groupCount);
         }
+        _grouped?.Reserve(groupCount);
         Histograms?.Reserve(groupCount);
     }
 
+    /// <summary>Samples in log order, as three spans of equal length.</summary>
+    public void AddSamples(ReadOnlySpan<int> groups, ReadOnlySpan<double> values, ReadOnlySpan<long> timesMs)
+    {
+        foreach (var output in _takingAtOnce)
+        {
+            output.AddSamples(groups, values, timesMs);
+        }
+        _grouped?.Add(groups, values);
+    }
+
+    /// <summary>Before anybody looks at the outputs.</summary>
+    public void Settle() => _grouped?.PassOn();
+
     public void Write(SnapshotWriter writer, int seriesCount, int groupCount)
     {
+        Settle();
         writer.Write(Window);
         writer.Write(StartMs);
         for (var slot = 0; slot < Math.Min(seriesCount, Runs.Capacity); slot++)
         {
-            writer.Write(Runs[slot]);
+            // Where its side runs are kept shows how they came to be.
+            var run = Runs[slot];
+            writer.Write(run.FirstOffset == Run.InSideTable ? new Run { FirstOffset = Run.InSideTable } : run);
         }
         SideRuns.Write(writer);
         Remembered?.Write(writer);

@@ -169,6 +169,14 @@ internal static class CanonicalConfig
         WriteRelabeling(writer, "relabel_configs", destination.RelabelConfigs);
         writer.OptionalDuration("dedup_interval", PositiveOrNull(destination.DedupInterval));
         writer.Texts("drop_input_labels", destination.DropInputLabels);
+        if (destination.SignificantFigures != 0)
+        {
+            writer.Number("significant_figures", destination.SignificantFigures);
+        }
+        if (destination.RoundDigits != ValueRounding.AllDigits)
+        {
+            writer.Number("round_digits", destination.RoundDigits);
+        }
         writer.Flag("corrections", destination.Corrections);
         if (destination.Sharded is { } sharded)
         {

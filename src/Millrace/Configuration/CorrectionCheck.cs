@@ -12,13 +12,16 @@ internal static class CorrectionCheck
         ConfigContext context, AggregationConfig aggregation, IReadOnlyList<RouteConfig> routes,
         IReadOnlyList<DestinationConfig> destinations)
     {
-        foreach (var rule in aggregation.Rules)
+        RouteChain? chain = null;
+        for (var i = 0; i < aggregation.Rules.Count; i++)
         {
+            var rule = aggregation.Rules[i];
             if (rule.Late != LatePolicy.Correct || rule.Time == RuleTime.Arrival)
             {
                 continue;
             }
-            var reached = DestinationsOf(rule, routes, destinations);
+            chain ??= new RouteChain(routes, [.. aggregation.Rules.Select(static one => one.Name)]);
+            var reached = DestinationsOf(chain.RoutesOfOutputs(i), routes, destinations);
             if (reached.Count > 0 && !reached.Exists(static destination => destination.Corrections))
             {
                 var names = string.Join(", ", reached.Select(static destination => $"\"{destination.Name}\""));
@@ -30,21 +33,16 @@ internal static class CorrectionCheck
         }
     }
 
-    /// <summary>Of all routes that feed the rule.</summary>
     private static List<DestinationConfig> DestinationsOf(
-        AggregationRuleConfig rule, IReadOnlyList<RouteConfig> routes, IReadOnlyList<DestinationConfig> destinations)
+        IReadOnlyCollection<int> among, IReadOnlyList<RouteConfig> routes,
+        IReadOnlyList<DestinationConfig> destinations)
     {
         var reached = new List<DestinationConfig>();
         foreach (var destination in destinations)
         {
-            foreach (var route in routes)
+            if (among.Any(route => routes[route].To?.Contains(destination.Name) ?? true))
             {
-                var isFed = route.Aggregate && (route.AggregateRules?.Contains(rule.Name) ?? true);
-                if (isFed && (route.To?.Contains(destination.Name) ?? true))
-                {
-                    reached.Add(destination);
-                    break;
-                }
+                reached.Add(destination);
             }
         }
         return reached;

@@ -1,4 +1,5 @@
 using Millrace.Delivery;
+using Millrace.Relabeling;
 
 namespace Millrace.Configuration;
 
@@ -58,7 +59,7 @@ internal sealed class DestinationReader(
             reader.Report("remote_write", "missing: write where to send to, as in "
                 + "remote_write: {url: http://127.0.0.1:8428/api/v1/write}");
         }
-        var sharded = reader.Has("sharded") ? shardedReader.Read(reader.Mapping("sharded")) : null;
+        var sharded = ReadSharded(reader, remoteWrite);
         var queue = reader.Mapping("queue");
         var deadLetters = reader.Mapping("dead_letters");
         var destination = new DestinationConfig
@@ -75,7 +76,11 @@ internal sealed class DestinationReader(
             SendTimeout = remoteWrite.Duration("send_timeout", defaults.SendTimeout, Millisecond),
             RetryMinInterval = remoteWrite.Duration("retry_min_interval", defaults.RetryMinInterval, Millisecond),
             RetryMaxInterval = remoteWrite.Duration("retry_max_interval", defaults.RetryMaxInterval, Millisecond),
-            RelabelConfigs = RelabelReader.Read(reader, "relabel_configs"),
+            RelabelConfigs = [.. RelabelReader.Read(reader, "relabel_configs"), .. ReadLabels(reader)],
+            SignificantFigures = (int)reader.Number("significant_figures", 0, 0, ValueRounding.AllFigures),
+            RoundDigits = (int)reader.Number(
+                "round_digits", ValueRounding.AllDigits, -ValueRounding.AllDigits, ValueRounding.AllDigits),
+            RateLimitBytes = remoteWrite.Size("rate_limit", 0, 0, 1L << 40),
             DedupInterval = ReadDedupInterval(reader),
             DropInputLabels = reader.Texts("drop_input_labels") ?? [],
             Corrections = reader.Flag("corrections", false),
@@ -90,14 +95,6 @@ internal sealed class DestinationReader(
                 "max_samples_per_block", sharded is null ? defaults.MaxSamplesPerBlock : ShardedBlockSamples, 1,
                 1_000_000),
         };
-        if (sharded is not null && reader.Has("lanes"))
-        {
-            reader.Report("lanes", "a sharded destination has one per task: remove the key");
-        }
-        if (sharded is not null && remoteWrite.Has("url"))
-        {
-            remoteWrite.Report("url", "the nodes of a sharded destination have each its own: remove the key");
-        }
         if (destination.RetryMaxInterval < destination.RetryMinInterval)
         {
             remoteWrite.Report("retry_max_interval",
@@ -105,14 +102,58 @@ internal sealed class DestinationReader(
                     + "retry_min_interval, "
                 + $"{ConfigQuantity.FormatDuration(destination.RetryMinInterval)}: make it at least as long");
         }
-        remoteWrite.Unavailable("tls_config", "the system's certificates are trusted");
-        remoteWrite.Unavailable("basic_auth", "write the Authorization header under headers");
-        remoteWrite.Unavailable("authorization", "write the Authorization header under headers");
+        var hasOther = destination.Headers.ContainsKey("Authorization") || destination.Url.UserInfo.Length > 0;
+        destination = destination with { Http = HttpClientReader.Read(remoteWrite, hasOther) };
         remoteWrite.Finish();
         queue.Finish();
         deadLetters.Finish();
         reader.Finish();
         return destination;
+    }
+
+    private ShardedConfig? ReadSharded(ConfigReader reader, ConfigReader remoteWrite)
+    {
+        if (!reader.Has("sharded"))
+        {
+            return null;
+        }
+        if (reader.Has("lanes"))
+        {
+            reader.Report("lanes", "a sharded destination has one per task: remove the key");
+        }
+        if (remoteWrite.Has("url"))
+        {
+            remoteWrite.Report("url", "the nodes of a sharded destination have each its own: remove the key");
+        }
+        return shardedReader.Read(reader.Mapping("sharded"));
+    }
+
+    /// <summary>Labels of all series that go there: the last relabeling, which says what they are.</summary>
+    private static List<RelabelConfig> ReadLabels(ConfigReader reader)
+    {
+        var rules = new List<RelabelConfig>();
+        if (reader.Find("labels") is not { } value)
+        {
+            return rules;
+        }
+        if (value.Kind != ConfigNodeKind.Mapping)
+        {
+            reader.Report("labels", "must map names of labels to values");
+        }
+        foreach (var entry in value.Entries)
+        {
+            if (entry.Key.Length == 0 || entry.Value.Kind != ConfigNodeKind.Scalar)
+            {
+                reader.Report("labels", $"\"{entry.Key}\" needs a name and a text as value");
+                continue;
+            }
+            rules.Add(new RelabelConfig
+            {
+                TargetLabel = entry.Key,
+                Replacement = entry.Value.Text.Replace("$", "$$", StringComparison.Ordinal),
+            });
+        }
+        return rules;
     }
 
     private TimeSpan ReadDedupInterval(ConfigReader reader)
@@ -204,7 +245,7 @@ internal sealed class DestinationReader(
         return headers;
     }
 
-    private static bool IsToken(string name)
+    internal static bool IsToken(string name)
     {
         foreach (var c in name)
         {

@@ -178,10 +178,10 @@ internal sealed class ShardedReader(
         }
         foreach (var node in nodes)
         {
-            if (sharded.Scheme == ShardScheme.VmAgent && node.Url.UserInfo.Length > 0)
+            if (node.Url.UserInfo.Length > 0)
             {
-                reader.Report("nodes", $"node \"{node.Name}\" has a user in its url, which this placement writes to "
-                    + "the log, as it hashes the url: use remote_write.headers");
+                reader.Report("nodes", $"node \"{node.Name}\" has a user in its url, and this placement writes urls to "
+                    + "the log: use remote_write.basic_auth");
             }
         }
     }

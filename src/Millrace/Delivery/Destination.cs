@@ -15,12 +15,13 @@ namespace Millrace.Delivery;
 /// <para><b>Order.</b> A lane has one block under way, and within it one request. Everything a refusal leads to
 /// (another protocol, halves, a trimmed rest) happens inside the lane before its next block is taken. How many lanes
 /// have a request out at once varies; which series are in which lane does not.</para>
-/// <para><b>Ledger.</b> Samples are queued once, and leave once: delivered, parked, or dropped for a reason. A part's
+/// <para><b>Ledger.</b> Samples are queued once, and leave once: delivered, parked, or dropped for a reason. What is
+/// replayed from the dead letters comes in once more, and is counted apart. A part's
 /// samples are counted with its answer; the position moves, on disk, when the whole block is accounted for.</para>
 /// <para><b>Crash.</b> A block is marked on disk before it is first sent, so the next process knows which one may be in
 /// the backend already; its refusal as a duplicate then means that it was taken.</para>
 /// </remarks>
-internal sealed class Destination : IDisposable
+internal sealed partial class Destination : IDisposable
 {
     private const double RetryJitter = 0.1;
 
@@ -29,6 +30,7 @@ internal sealed class Destination : IDisposable
     private readonly Random _random;
     private readonly DestinationQueue _queue;
     private readonly DeadLetters _deadLetters;
+    private readonly RateLimit _rateLimit;
     private readonly BlockUnderWay?[] _underWay;
     private readonly BlockEncoding _encoding; // used outside of the lock, by the one who takes what is due
     private NodeAssignment _nodes;
@@ -55,6 +57,7 @@ internal sealed class Destination : IDisposable
                 + $"configuration makes {config.Lanes} (tasks.count times replicas). Another number is another way to "
                 + "deal series: give the destination another name, and remove this one when it has drained.");
         }
+        _rateLimit = new RateLimit(config.RateLimitBytes);
         _underWay = new BlockUnderWay?[_queue.Lanes];
         _samplesOfLane = new long[_queue.Lanes];
         var ofLane = new BackendNode?[_queue.Lanes];
@@ -230,7 +233,7 @@ internal sealed class Destination : IDisposable
                     due = Math.Min(due, Math.Max(Math.Max(nowMs, _queue.ReadAgainAtMs), node.HoldUntilMs));
                 }
             }
-            return due;
+            return due == long.MaxValue ? due : Math.Max(due, _rateLimit.OpenAtMs);
         }
     }
 
@@ -262,6 +265,7 @@ internal sealed class Destination : IDisposable
     /// <returns>False when a disk failed; the logs keep what they have.</returns>
     public bool Sync()
     {
+        ReplaySome();
         (long, long) needed;
         lock (_lock)
         {
@@ -423,7 +427,7 @@ internal sealed class Destination : IDisposable
     {
         picked = -1;
         _lastNowMs = nowMs;
-        for (var i = 0; i < Lanes && !_isStopping; i++)
+        for (var i = 0; i < Lanes && !_isStopping && nowMs >= _rateLimit.OpenAtMs; i++)
         {
             var lane = (_nextLane + i) % Lanes;
             if (_nodes.OfLane[lane] is not { } node || !node.MayTake(nowMs))
@@ -498,6 +502,7 @@ internal sealed class Destination : IDisposable
             Counters.PossiblyRepeated(part.Block.SampleCount);
         }
         Counters.Sent(body.Length);
+        _rateLimit.Take(body.Length, nowMs);
         return new Sending
         {
             Lane = lane,

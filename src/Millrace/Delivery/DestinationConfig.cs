@@ -1,3 +1,4 @@
+using Millrace.Delivery.Authentication;
 using Millrace.Relabeling;
 
 namespace Millrace.Delivery;
@@ -27,6 +28,9 @@ public sealed record DestinationConfig
     /// <summary>Extra request headers, such as <c>Authorization</c>. Values are secrets: never shown.</summary>
     public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>Who we are to the backend, TLS and proxy.</summary>
+    public HttpClientConfig Http { get; init; } = new();
+
     /// <summary>
     /// A second value for a timestamp is not an error to the backend: rules that correct windows may send it one.
     /// </summary>
@@ -39,6 +43,15 @@ public sealed record DestinationConfig
     public TimeSpan RetryMaxInterval { get; init; } = TimeSpan.FromMinutes(1);
 
     public IReadOnlyList<RelabelConfig> RelabelConfigs { get; init; } = [];
+
+    /// <summary>Significant figures that values are rounded to; 0: all.</summary>
+    public int SignificantFigures { get; init; }
+
+    /// <summary>Digits behind the point that values are rounded to; 100: all.</summary>
+    public int RoundDigits { get; init; } = ValueRounding.AllDigits;
+
+    /// <summary>Request bodies per second on average; 0: no bound.</summary>
+    public long RateLimitBytes { get; init; }
 
     /// <summary>
     /// One sample per series and interval is sent of what is forwarded as it came, after relabeling. Zero: that of

@@ -32,9 +32,9 @@ internal enum DropReason : byte
 }
 
 /// <summary>
-/// The ledger of a destination. At every quiet moment queued = delivered + parked + Σ dropped + pending; the
-/// destination changes it under its lock and takes snapshots under it, so that a snapshot always balances.
-/// Metrics that need no balance may read it at any time.
+/// The ledger of a destination. At every quiet moment queued + replayed = delivered + parked + Σ dropped + pending;
+/// replayed is what was parked before and has come in once more. The destination changes it under its lock and takes
+/// snapshots under it, so that a snapshot always balances. Metrics that need no balance may read it at any time.
 /// </summary>
 internal sealed class DestinationCounters
 {
@@ -43,6 +43,7 @@ internal sealed class DestinationCounters
     private readonly long[] _dropped = new long[DropReasons];
     private readonly long[] _statuses = new long[1_000];
     private long _queued;
+    private long _replayed;
     private long _delivered;
     private long _parked;
     private long _pending;
@@ -60,6 +61,13 @@ internal sealed class DestinationCounters
     public void Queued(long samples)
     {
         Interlocked.Add(ref _queued, samples);
+        Interlocked.Add(ref _pending, samples);
+    }
+
+    /// <summary>Parked before, and in the queue again.</summary>
+    public void Replayed(long samples)
+    {
+        Interlocked.Add(ref _replayed, samples);
         Interlocked.Add(ref _pending, samples);
     }
 
@@ -96,9 +104,10 @@ internal sealed class DestinationCounters
     {
         _delivered = totals.Delivered;
         _parked = totals.Parked;
+        _replayed = totals.Replayed;
         totals.Dropped.CopyTo(_dropped);
         _pending = pendingSamples;
-        _queued = _delivered + _parked + _pending;
+        _queued = _delivered + _parked + _pending - _replayed;
         foreach (var dropped in _dropped)
         {
             _queued += dropped;
@@ -107,7 +116,9 @@ internal sealed class DestinationCounters
 
     /// <summary>What is saved with the cursors.</summary>
     public LedgerTotals Totals() =>
-        new(Interlocked.Read(ref _delivered), Interlocked.Read(ref _parked), Copy(_dropped));
+        new(
+        Interlocked.Read(ref _delivered), Interlocked.Read(ref _parked), Interlocked.Read(ref _replayed),
+        Copy(_dropped));
 
     public CountersSnapshot Snapshot()
     {
@@ -122,6 +133,7 @@ internal sealed class DestinationCounters
         return new CountersSnapshot
         {
             Queued = Interlocked.Read(ref _queued),
+            Replayed = Interlocked.Read(ref _replayed),
             Delivered = Interlocked.Read(ref _delivered),
             Parked = Interlocked.Read(ref _parked),
             Pending = Interlocked.Read(ref _pending),
@@ -159,11 +171,14 @@ internal sealed class DestinationCounters
 }
 
 /// <summary>What left a destination for good, as saved with the cursors; indexed by <see cref="DropReason"/>.</summary>
-internal readonly record struct LedgerTotals(long Delivered, long Parked, long[] Dropped);
+internal readonly record struct LedgerTotals(long Delivered, long Parked, long Replayed, long[] Dropped);
 
 internal sealed record CountersSnapshot
 {
     public long Queued { get; init; }
+
+    /// <summary>Came from the dead letters, where they had been counted as parked.</summary>
+    public long Replayed { get; init; }
 
     public long Delivered { get; init; }
 
@@ -201,5 +216,5 @@ internal sealed record CountersSnapshot
     public long RefusedTooOld => DroppedByReason[(int)DropReason.RefusedTooOld];
 
     /// <summary>Zero: nothing was lost without a reason.</summary>
-    public long Imbalance => Queued - Delivered - Parked - Dropped - Pending;
+    public long Imbalance => Queued + Replayed - Delivered - Parked - Dropped - Pending;
 }

@@ -187,6 +187,30 @@ internal sealed class DestinationQueue : IDisposable
     }
 
     /// <summary>
+    /// A dead letter, behind all that waits in its lane. It goes into the spill as a block of no input log: no position
+    /// there speaks of it, and the bound of the queue does not throw out others for it.
+    /// </summary>
+    /// <returns>False when the queue has no room for it now, or the disk refused it.</returns>
+    public bool TryOfferAgain(SealedBlock letter, long nowMs)
+    {
+        var stored = _storedBytes[(int)Feed.Raw];
+        if (stored > 0 && stored + letter.Bytes.Length > _config.QueueMaxBytes)
+        {
+            return false;
+        }
+        var block = letter with { Feed = Feed.Raw, Lane = letter.Lane % Lanes, End = default, SealedAtMs = nowMs };
+        if (!TrySpillMemory(nowMs) || !TryAppend(block, Guid.Empty, nowMs, out var lsn))
+        {
+            return false;
+        }
+        var positions = Of(Feed.Raw, block.Lane);
+        _counters.Replayed(block.SampleCount);
+        _stored[(int)Feed.Raw].Stored(positions, lsn);
+        positions.CountOnDisk(block, new LogPosition(lsn, 0), default);
+        return TrySaveLedger();
+    }
+
+    /// <summary>
     /// More waits on disk, or is kept in the output log by what waits, than the configuration allows.
     /// </summary>
     public bool IsOverBound(Feed feed) =>
@@ -496,7 +520,7 @@ internal sealed class DestinationQueue : IDisposable
             positions.Enqueue(new QueuedBlock(block, block.End));
             return;
         }
-        if (!TrySpillMemory(block.Lane, nowMs) || !TryAppend(block, nowMs, out var lsn))
+        if (!TrySpillMemory(block.Lane, nowMs) || !TryAppend(block, _inputLogId, nowMs, out var lsn))
         {
             // The log's own guard for free space refuses new samples soon; until then these are the ones that go.
             _counters.Dropped(DropReason.DiskError, block.SampleCount);
@@ -521,7 +545,7 @@ internal sealed class DestinationQueue : IDisposable
         {
             return true;
         }
-        if (!TryAppend(block.Block, nowMs, out var lsn))
+        if (!TryAppend(block.Block, _inputLogId, nowMs, out var lsn))
         {
             return false;
         }
@@ -530,7 +554,7 @@ internal sealed class DestinationQueue : IDisposable
         return true;
     }
 
-    private bool TryAppend(SealedBlock block, long nowMs, out long lsn)
+    private bool TryAppend(SealedBlock block, Guid logId, long nowMs, out long lsn)
     {
         lsn = 0;
         // Behind this record no crash brings back what was given up before it: its count must survive, too.
@@ -538,7 +562,7 @@ internal sealed class DestinationQueue : IDisposable
         {
             return false;
         }
-        var stored = new StoredBlock(block, _inputLogId, Refusal.None, 0, "", 0);
+        var stored = new StoredBlock(block, logId, Refusal.None, 0, "", 0);
         stored.WriteHead(_head);
         var outcome = _spill.Append(stored.RecordHeader(nowMs), _head.Written.Span, block.Bytes.Span, out lsn);
         if (outcome != AppendOutcome.Written)

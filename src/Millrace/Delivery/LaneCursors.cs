@@ -15,7 +15,7 @@ namespace Millrace.Delivery;
 /// input, outputs   0: (1, lanes, 0)    per lane: (done LSN, done index, 0), then per lane:
 ///                  (LSN, index of the block under way, 1 if parts of it were sent one by one)
 /// spill            0: (1, lanes, 0)    per lane: (done LSN, LSN under way, 1 if parts were sent), then the ledger:
-///                  (delivered, parked, 0), and the drop reasons three to a slot; then the spill itself:
+///                  (delivered, parked, replayed), and the drop reasons three to a slot; then the spill itself:
 ///                  (synced LSN, 0, 0), and the gaps: (from LSN, to LSN, 0)
 /// </code>
 /// A mark at or below the done position is void, so that finishing a block is one write. The ledger is written before
@@ -77,7 +77,7 @@ internal sealed class LaneCursors : IDisposable
             var slot = _spill.Get(first + 1 + reason / ReasonsPerSlot);
             dropped[reason] = (reason % ReasonsPerSlot) switch { 0 => slot.A, 1 => slot.B, _ => slot.C };
         }
-        return new LedgerTotals(totals.A, totals.B, dropped);
+        return new LedgerTotals(totals.A, totals.B, totals.C, dropped);
     }
 
     /// <summary>The block is about to be sent, or parts of it are.</summary>
@@ -106,7 +106,7 @@ internal sealed class LaneCursors : IDisposable
     public bool SaveLedger(in LedgerTotals totals)
     {
         var first = FirstLane + Lanes;
-        var saved = Set(_spill, first, totals.Delivered, totals.Parked, 0);
+        var saved = Set(_spill, first, totals.Delivered, totals.Parked, totals.Replayed);
         for (var slot = 0; slot < LedgerSlots - 1; slot++)
         {
             var reason = slot * ReasonsPerSlot;

@@ -2,6 +2,7 @@ using System.IO;
 using System.Net.Http;
 using System.Net.Http.Headers;
 using System.Text;
+using Millrace.Delivery.Authentication;
 
 namespace Millrace.Delivery;
 
@@ -10,9 +11,6 @@ internal sealed class RemoteWriteSender : IDisposable
 {
     /// <summary>How much of an answer's text is looked at: enough for what backends say of a sample.</summary>
     private const int MaxBodyBytes = 2_048;
-
-    // A connection that the backend closes while it is idle costs a failed request; its own limits are above this.
-    private static readonly TimeSpan ConnectionIdleTimeout = TimeSpan.FromSeconds(30);
 
     private readonly HttpClient _client;
     private readonly DestinationConfig _config;
@@ -24,16 +22,7 @@ internal sealed class RemoteWriteSender : IDisposable
     {
         (_config, _time) = (config, time);
         _userAgent = $"Millrace/{typeof(RemoteWriteSender).Assembly.GetName().Version?.ToString(2) ?? "0.0"}";
-        _client = new HttpClient(handler ?? new SocketsHttpHandler
-        {
-            UseProxy = false,
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            PooledConnectionIdleTimeout = ConnectionIdleTimeout,
-            // New addresses behind the name are found within this time.
-            PooledConnectionLifetime = TimeSpan.FromMinutes(5),
-            MaxConnectionsPerServer = Math.Max(1, config.Lanes),
-        })
+        _client = new HttpClient(handler ?? HttpConnections.Create(config, time))
         {
             Timeout = Timeout.InfiniteTimeSpan,
         };
@@ -78,7 +67,8 @@ internal sealed class RemoteWriteSender : IDisposable
             var error = (e as HttpRequestException)?.HttpRequestError ?? HttpRequestError.Unknown;
             return SendResult.NetworkError with
             {
-                Body = e.Message,
+                // What is wrong with a certificate stands in the inner one.
+                Body = e.InnerException is { } inner ? $"{e.Message} {inner.Message}" : e.Message,
                 WasNeverSent = error is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
                     or HttpRequestError.SecureConnectionError,
             };

@@ -11,6 +11,7 @@ internal enum RecordType : byte
     Block = 6,
     Ledger = 7,
     Derived = 8,
+    LetterSettlement = 9,
 }
 
 /// <summary>What the writer of a record says about it; the log stores it and looks at none of it.</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Millrace.Memory;
 
@@ -28,6 +29,20 @@ internal sealed class Column<T>(bool staysPut = false) where T : unmanaged
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => ref _chunks[index >> ChunkBits][index & (ChunkSize - 1)];
+    }
+
+    /// <summary>
+    /// Asks the processor for a row that is needed soon. Where rows are visited in no order, it waits for memory most
+    /// of the time; asked ahead, it fetches several at once. An index that is none is nothing.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public unsafe void Prefetch(int index)
+    {
+        if (Sse.IsSupported && (uint)index < (uint)Capacity)
+        {
+            // The row may move before the processor looks: then it fetched something else in vain.
+            Sse.Prefetch0(Unsafe.AsPointer(ref this[index]));
+        }
     }
 
     public void EnsureCapacity(int count)

@@ -24,20 +24,59 @@ public sealed class LabelSet : IEquatable<LabelSet>
     /// <summary>Labels sorted by name. Of two with one name the later wins; empty values are left out.</summary>
     public static LabelSet From(IEnumerable<Label> labels)
     {
-        var byName = new SortedDictionary<string, string>(Utf8Order.Comparer);
-        foreach (var label in labels)
+        Label[] sorted = [.. labels];
+        Sort(sorted);
+        var kept = 0;
+        for (var i = 0; i < sorted.Length; i++)
         {
-            byName[label.Name] = label.Value;
-        }
-        var sorted = new List<Label>(byName.Count);
-        foreach (var (name, value) in byName)
-        {
-            if (value.Length > 0)
+            var isLast = i + 1 == sorted.Length || sorted[i + 1].Name != sorted[i].Name;
+            if (isLast && sorted[i].Value.Length > 0)
             {
-                sorted.Add(new Label(name, value));
+                sorted[kept++] = sorted[i];
             }
         }
-        return sorted.Count == 0 ? Empty : new LabelSet([.. sorted]);
+        return kept == 0 ? Empty : new LabelSet(kept == sorted.Length ? sorted : sorted[..kept]);
+    }
+
+    /// <summary>By name; of one name in the order in which they came.</summary>
+    private static void Sort(Label[] labels)
+    {
+        const int FewLabels = 64;
+        if (labels.Length > FewLabels)
+        {
+            SortMany(labels);
+            return;
+        }
+        // They come nearly sorted: a label moves a few places at most.
+        for (var i = 1; i < labels.Length; i++)
+        {
+            var label = labels[i];
+            var at = i;
+            for (; at > 0 && Utf8Order.Compare(labels[at - 1].Name, label.Name) > 0; at--)
+            {
+                labels[at] = labels[at - 1];
+            }
+            labels[at] = label;
+        }
+    }
+
+    private static void SortMany(Label[] labels)
+    {
+        var places = new int[labels.Length];
+        for (var i = 0; i < places.Length; i++)
+        {
+            places[i] = i;
+        }
+        var unsorted = (Label[])labels.Clone();
+        Array.Sort(places, (a, b) =>
+        {
+            var order = Utf8Order.Compare(unsorted[a].Name, unsorted[b].Name);
+            return order != 0 ? order : a - b;
+        });
+        for (var i = 0; i < places.Length; i++)
+        {
+            labels[i] = unsorted[places[i]];
+        }
     }
 
     public static LabelSet Of(params ReadOnlySpan<(string Name, string Value)> labels)

@@ -50,7 +50,7 @@ internal sealed class DerivedWriter
 
     /// <summary>The samples by taker, each taker's in the order of the window.</summary>
     private SortedDictionary<int, List<(byte[] Labels, OutputSample Sample)>> SectionsOf(
-        RuleChain chain, int rule, long endMs, List<OutputSample> samples)
+        RuleChain chain, int rule, long endMs, IEnumerable<OutputSample> samples)
     {
         var sections = new SortedDictionary<int, List<(byte[], OutputSample)>>();
         var zero = default(OutputSample);

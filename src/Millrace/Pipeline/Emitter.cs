@@ -8,11 +8,6 @@ namespace Millrace.Pipeline;
 internal sealed record RecentWindow(long EndMs, int SampleCount, IReadOnlyList<OutputSample> First);
 
 /// <summary>
-/// A closed window of all tasks, its samples in the order of tasks; of one that was given before, those that changed.
-/// </summary>
-internal sealed record ClosedWindow(List<OutputSample> Samples, bool IsCorrection);
-
-/// <summary>
 /// Finishes closed windows, in the order of their close records: the shards' parts become sealed blocks per destination
 /// and lane, one output group is appended to the output log, and only then the blocks are offered for sending. A window
 /// that was appended is never built again for delivery: a restart replays its close and finds it in the output log.
@@ -298,33 +293,17 @@ internal sealed class Emitter
             {
                 if (!windows.TryGetValue(part.EndMs, out var window))
                 {
-                    var samples = new List<OutputSample>(CountOf(partsByTask, part.EndMs));
-                    windows.Add(part.EndMs, window = new ClosedWindow(samples, part.IsCorrection));
+                    windows.Add(part.EndMs, window = new ClosedWindow(part.IsCorrection));
                 }
-                window.Samples.AddRange(part.Samples);
+                window.Add(part);
             }
         }
         return windows;
     }
 
-    /// <summary>A deduplicator gives a sample of every series: a list that doubles would take twice the room.</summary>
-    private static int CountOf(List<WindowPart>?[] partsByTask, long endMs)
-    {
-        var count = 0;
-        foreach (var parts in partsByTask)
-        {
-            foreach (var part in parts ?? [])
-            {
-                count += part.EndMs == endMs ? part.Samples.Count : 0;
-            }
-        }
-        return count;
-    }
-
     private bool TryEmit(CloseItem item, int ruleNumber, AggregationRule rule, long endMs, ClosedWindow window)
     {
-        var samples = window.Samples;
-        if (samples.Count == 0)
+        if (window.Count == 0)
         {
             return true;
         }
@@ -350,7 +329,7 @@ internal sealed class Emitter
             }
             return false;
         }
-        EmittedSamples += samples.Count;
+        EmittedSamples += window.Count;
         if (window.IsCorrection)
         {
             CorrectedWindows++;
@@ -361,8 +340,7 @@ internal sealed class Emitter
             EmittedWindows++;
             lock (_recent)
             {
-                _recent[rule.Key] = new RecentWindow(
-                    endMs, samples.Count, samples.GetRange(0, Math.Min(RecentSamples, samples.Count)));
+                _recent[rule.Key] = new RecentWindow(endMs, window.Count, window.First(RecentSamples));
             }
         }
         Offer(payload.Blocks, lsn);

@@ -29,6 +29,8 @@ internal sealed class Lane : ISeriesLabels
     private byte[] _otherLabels = [];
     private LogPosition? _sealAt;
     private SeriesCache? _cache;
+    private ValueRounding _rounding = ValueRounding.Off;
+    private LaneSample[] _rounded = [];
     private int _round; // how often the builder's series were forgotten
     private Dictionary<UInt128, int>? _registeredByLabels;
     private LogPosition _end;
@@ -67,6 +69,12 @@ internal sealed class Lane : ISeriesLabels
         if (!ReferenceEquals(_cache, item.Batch.Cache))
         {
             Change(item.Batch.Cache);
+            // As the record's configuration has it: a block that is built again gets the values that it was sent with.
+            _rounding = item.Batch.Generation.Resolver.RoundingOf(_destination.Name);
+        }
+        if (!_rounding.IsOff)
+        {
+            samples = Round(samples);
         }
         var mayBeDone = item.Lsn <= _resumeAt.Lsn;
         foreach (ref readonly var sample in samples)
@@ -97,6 +105,19 @@ internal sealed class Lane : ISeriesLabels
                 Added(end);
             }
         }
+    }
+
+    private ReadOnlySpan<LaneSample> Round(ReadOnlySpan<LaneSample> samples)
+    {
+        if (_rounded.Length < samples.Length)
+        {
+            _rounded = new LaneSample[samples.Length];
+        }
+        for (var i = 0; i < samples.Length; i++)
+        {
+            _rounded[i] = samples[i] with { Value = _rounding.Apply(samples[i].Value) };
+        }
+        return _rounded.AsSpan(0, samples.Length);
     }
 
     /// <summary>

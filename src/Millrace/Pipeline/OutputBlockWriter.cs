@@ -59,7 +59,7 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             if (!window.IsCorrection || resolver.TakesCorrections(destination))
             {
                 AddBlocks(
-                    resolver, (ruleThere, of), destination, endMs, window.Samples, blocks,
+                    resolver, (ruleThere, of), destination, endMs, window, blocks,
                     (families, generation.Metadata));
             }
         }
@@ -77,50 +77,40 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
     /// <summary>Lane after lane, so that one buffer serves all.</summary>
     private void AddBlocks(
         SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, long endMs,
-        List<OutputSample> samples, List<BuiltBlock> blocks,
+        ClosedWindow window, List<BuiltBlock> blocks,
         (IReadOnlyDictionary<string, MetricMetadata> Input, MetadataStore Store) families)
     {
         var config = destinations[destination].Config;
+        _block.Rounding = resolver.RoundingOf(config.Name);
         if (_placementCount >= MaxPlacements)
         {
             _placements.Clear();
             _placementCount = 0;
         }
         _places.Clear();
-        foreach (ref readonly var sample in CollectionsMarshal.AsSpan(samples))
+        _places.EnsureCapacity(window.Count);
+        foreach (var part in window.Parts)
         {
-            var key = new PlacementsKey(
-                resolver, destination, rule.Number, sample.Output, sample.Histogram is not null);
-            if (!_placements.TryGetValue(key, out var placements))
+            foreach (ref readonly var sample in CollectionsMarshal.AsSpan(part.Samples))
             {
-                placements = new OutputPlacements(rule.Rule, sample.Output, key.IsHistogram);
-                _placements.Add(key, placements);
+                var key = new PlacementsKey(
+                    resolver, destination, rule.Number, sample.Output, sample.Histogram is not null);
+                if (!_placements.TryGetValue(key, out var placements))
+                {
+                    placements = new OutputPlacements(rule.Rule, sample.Output, key.IsHistogram);
+                    _placements.Add(key, placements);
+                }
+                _places.Add((placements, Place(placements, key, sample)));
             }
-            _places.Add((placements, Place(placements, key, sample)));
         }
         for (var lane = 0; lane < config.Lanes; lane++)
         {
-            for (var i = 0; i < samples.Count; i++)
+            var place = 0;
+            foreach (var part in window.Parts)
             {
-                var (placements, number) = _places[i];
-                for (; number >= 0; number = placements.NextOf(number))
+                foreach (ref readonly var sample in CollectionsMarshal.AsSpan(part.Samples))
                 {
-                    if (placements.LaneOf(number) != lane)
-                    {
-                        continue;
-                    }
-                    if (placements.NoticeOf(number) is { } notice
-                        && notice.IsNews(endMs, families.Input, families.Store))
-                    {
-                        _block.Tell(notice.Told);
-                    }
-                    var relabeled = placements.RelabeledOf(number);
-                    _block.Add(
-                        relabeled ?? samples[i].Labels.Get(ref _labelBytes), endMs - samples[i].BeforeMs, samples[i]);
-                    if (_block.Count == config.MaxSamplesPerBlock)
-                    {
-                        blocks.Add(_block.Seal(destination, lane));
-                    }
+                    AddSample(lane, endMs, sample, _places[place++], (destination, config), blocks, families);
                 }
             }
             if (_block.Count > 0)
@@ -129,6 +119,32 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             }
         }
         _places.Clear();
+    }
+
+    /// <summary>To the block of the lane, as often as the sample goes there.</summary>
+    private void AddSample(
+        int lane, long endMs, in OutputSample sample, (OutputPlacements Of, int Number) place,
+        (int Number, DestinationConfig Config) destination, List<BuiltBlock> blocks,
+        (IReadOnlyDictionary<string, MetricMetadata> Input, MetadataStore Store) families)
+    {
+        var placements = place.Of;
+        for (var number = place.Number; number >= 0; number = placements.NextOf(number))
+        {
+            if (placements.LaneOf(number) != lane)
+            {
+                continue;
+            }
+            if (placements.NoticeOf(number) is { } notice && notice.IsNews(endMs, families.Input, families.Store))
+            {
+                _block.Tell(notice.Told);
+            }
+            var relabeled = placements.RelabeledOf(number);
+            _block.Add(relabeled ?? sample.Labels.Get(ref _labelBytes), endMs - sample.BeforeMs, sample);
+            if (_block.Count == destination.Config.MaxSamplesPerBlock)
+            {
+                blocks.Add(_block.Seal(destination.Number, lane));
+            }
+        }
     }
 
     /// <summary>The number of a sample's placement, or of its first one.</summary>
@@ -219,6 +235,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
 
         public int Count { get; private set; }
 
+        /// <summary>The destination's, under the configuration that the rule goes by.</summary>
+        public ValueRounding Rounding { get; set; }
+
         public void Add(ReadOnlySpan<byte> labels, long timestampMs, in OutputSample sample)
         {
             if (sample.Histogram is { } histogram)
@@ -229,7 +248,8 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
             else
             {
                 V1SeriesWriter.Write(
-                    _uncompressed, labels, timestampMs, sample.Value, sample.StartMs, sample.Exemplars);
+                    _uncompressed, labels, timestampMs, Rounding.Apply(sample.Value), sample.StartMs,
+                    sample.Exemplars);
             }
             _minTimestampMs = Math.Min(_minTimestampMs, timestampMs);
             _maxTimestampMs = Math.Max(_maxTimestampMs, timestampMs);

@@ -39,22 +39,21 @@ internal sealed class TrialRule(AggregationRule rule)
 
     public void Add(long endMs, ClosedWindow window, int limit)
     {
-        var samples = window.Samples;
-        foreach (var sample in samples)
+        foreach (var sample in window.Samples)
         {
             _outputSeries.Add(sample.Key);
         }
         if (window.IsCorrection)
         {
-            Corrections += samples.Count;
-            Correct(endMs, samples, limit);
+            Corrections += window.Count;
+            Correct(endMs, window.Samples, limit);
             return;
         }
-        Windows.Add(new TrialWindow(endMs, samples.Count, samples.GetRange(0, Math.Min(limit, samples.Count))));
+        Windows.Add(new TrialWindow(endMs, window.Count, window.First(limit)));
     }
 
     /// <summary>What is shown of a window are its last values.</summary>
-    private void Correct(long endMs, List<OutputSample> samples, int limit)
+    private void Correct(long endMs, IEnumerable<OutputSample> samples, int limit)
     {
         var at = Windows.FindIndex(window => window.EndMs >= endMs);
         if (at < 0 || Windows[at].EndMs != endMs)

@@ -179,6 +179,9 @@ internal sealed class SeriesCache(KeyedHash hash, int maxSeries, bool hasRetirin
 
     public ref AggregateTarget Aggregate(int index) => ref _aggregates[index];
 
+    /// <summary>Before <see cref="Aggregate"/>.</summary>
+    public void PrefetchAggregate(int index) => _aggregates.Prefetch(index);
+
     public ref readonly GroupPlace PlaceOf(int aggregate) => ref _places[_aggregates[aggregate].Group];
 
     /// <summary>Of a group.</summary>

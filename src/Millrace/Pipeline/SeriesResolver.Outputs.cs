@@ -27,13 +27,12 @@ internal sealed partial class SeriesResolver
     public SortedSet<int> DestinationsOf(int rule)
     {
         var destinations = new SortedSet<int>();
+        foreach (var route in Chain.RoutesOfOutputs(rule))
+        {
+            destinations.UnionWith(_routes[route].Destinations);
+        }
         for (var i = 0; i < _routes.Length; i++)
         {
-            if (Array.IndexOf(_routes[i].Rules, rule) >= 0)
-            {
-                destinations.UnionWith(_routes[i].Destinations);
-                AddDestinationsBehind(i, destinations, []);
-            }
             foreach (var destination in _routes[i].Destinations)
             {
                 if (_deduplicators.RuleOf(i, _destinations[destination]) == rule)
@@ -127,19 +126,6 @@ internal sealed partial class SeriesResolver
                 {
                     yield break;
                 }
-            }
-        }
-    }
-
-    private void AddDestinationsBehind(int route, SortedSet<int> destinations, HashSet<int> seen)
-    {
-        foreach (var next in Chain.Followers(route))
-        {
-            if (seen.Add(next)
-                && Routing.RouteChain.PassesOn(_routes[next].Config, _routes[next].Rules.Length > 0))
-            {
-                destinations.UnionWith(_routes[next].Destinations);
-                AddDestinationsBehind(next, destinations, seen);
             }
         }
     }

@@ -130,6 +130,19 @@ internal sealed partial class SeriesResolver
     /// <summary>The destination is declared to take a second value for a timestamp.</summary>
     public bool TakesCorrections(int destination) => _destinations[destination].Corrections;
 
+    /// <summary>How the destination of the name rounds values.</summary>
+    public ValueRounding RoundingOf(string destination)
+    {
+        foreach (var config in _destinations)
+        {
+            if (string.Equals(config.Name, destination, StringComparison.Ordinal))
+            {
+                return new ValueRounding(config.SignificantFigures, config.RoundDigits);
+            }
+        }
+        return ValueRounding.Off;
+    }
+
     /// <summary>The labels with which a destination sends a series; false: it drops the series.</summary>
     public bool TryPlace(int destination, LabelSet series, out LabelSet sent)
     {

@@ -13,6 +13,9 @@ internal sealed class Worker
     /// <summary>Records that one call of <see cref="Help"/> applies, besides the first.</summary>
     private const int MaxHelped = 8;
 
+    /// <summary>Asked for ahead: about as many as the processor fetches at once.</summary>
+    private const int PrefetchedTargets = 16;
+
     private readonly int _index;
     private readonly int _workerCount;
     private readonly Engine _engine;
@@ -247,25 +250,33 @@ internal sealed class Worker
         }
     }
 
-    /// <summary>Fills the samples of one task into its shards, each shard's in the order of the log.</summary>
+    /// <summary>
+    /// Fills the samples of one task into its shards, each shard's in the order of the log. Targets and series lie
+    /// anywhere in memory: each is asked for some samples before it is looked at.
+    /// </summary>
     private void Apply(BatchItem item, int task, ReadOnlySpan<TaskSample> samples)
     {
         var cache = item.Batch.Cache;
         var hasReplicas = cache.HasReplicas;
         var shards = _tasks[task] ??= new RuleShard?[_rules.Terms.Length];
-        foreach (ref readonly var sample in samples)
+        for (var i = 0; i < Math.Min(PrefetchedTargets, samples.Length); i++)
         {
+            cache.PrefetchAggregate(samples[i].Target);
+        }
+        for (var i = 0; i < samples.Length; i++)
+        {
+            if (i + PrefetchedTargets < samples.Length)
+            {
+                cache.PrefetchAggregate(samples[i + PrefetchedTargets].Target);
+            }
+            ref readonly var sample = ref samples[i];
             ref var target = ref cache.Aggregate(sample.Target);
             var rule = cache.Place(target.Group).Rule;
             var shard = shards[rule] ?? NewShard(task, rule);
-            var slot = target.SlotHint;
-            if (!shard.HoldsSeries(slot, target.SeriesKey))
-            {
-                target.SlotHint = slot = SlotOf(shard, cache, sample.Target);
-            }
+            shard.PrefetchSeries(target.SlotHint);
             var pending = shard.Pending ?? Lend(shard);
             var at = pending.Count++;
-            pending.Slots[at] = slot;
+            pending.Targets[at] = sample.Target;
             pending.TimesMs[at] = sample.TimeMs;
             pending.Values[at] = sample.Value;
             pending.StartsMs[at] = sample.StartMs;
@@ -275,8 +286,7 @@ internal sealed class Worker
             }
             if (at + 1 == PendingSamples.Capacity)
             {
-                shard.Take(pending, item.ArrivalMs, _scratch);
-                pending.Count = 0;
+                Take(shard, pending, item);
             }
         }
         foreach (var shard in _touched)
@@ -284,13 +294,29 @@ internal sealed class Worker
             var pending = shard.Pending!;
             if (pending.Count > 0)
             {
-                shard.Take(pending, item.ArrivalMs, _scratch);
-                pending.Count = 0;
+                Take(shard, pending, item);
             }
             shard.Pending = null;
             _pending.Push(pending);
         }
         _touched.Clear();
+    }
+
+    private void Take(RuleShard shard, PendingSamples pending, BatchItem item)
+    {
+        var cache = item.Batch.Cache;
+        for (var i = 0; i < pending.Count; i++)
+        {
+            ref var target = ref cache.Aggregate(pending.Targets[i]);
+            var slot = target.SlotHint;
+            if (!shard.HoldsSeries(slot, target.SeriesKey))
+            {
+                target.SlotHint = slot = SlotOf(shard, cache, pending.Targets[i]);
+            }
+            pending.Slots[i] = slot;
+        }
+        shard.Take(pending, item.ArrivalMs, _scratch);
+        pending.Count = 0;
     }
 
     private void ApplyExtras(BatchItem item)

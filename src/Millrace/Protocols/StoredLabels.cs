@@ -1,12 +1,17 @@
 namespace Millrace.Protocols;
 
-/// <summary>A label block: the bytes themselves, or where a <see cref="LabelStore"/> has them.</summary>
+/// <summary>
+/// A label block: the bytes themselves, where a <see cref="LabelStore"/> has them, or a <see cref="SharedBlock"/>.
+/// </summary>
 internal readonly record struct StoredLabels
 {
-    private readonly object? _from; // byte[] or LabelStore: it stays as long as somebody refers to a block of it
+    // byte[], LabelStore or SharedBlock: it stays as long as somebody refers to a block of it.
+    private readonly object? _from;
     private readonly uint _address;
 
     public StoredLabels(byte[] block) => _from = block;
+
+    public StoredLabels(SharedBlock block) => _from = block;
 
     public StoredLabels(LabelStore store, uint address) => (_from, _address) = (store, address);
 
@@ -18,6 +23,7 @@ internal readonly record struct StoredLabels
     /// <summary>The block; the buffer is used where it must be put together.</summary>
     public ReadOnlySpan<byte> Get(ref byte[] buffer) => _from switch
     {
+        SharedBlock block => block.Get(ref buffer),
         byte[] block => block,
         LabelStore store => store.Get(_address, ref buffer),
         _ => [],

@@ -12,7 +12,9 @@ namespace Millrace.Relabeling;
 /// </summary>
 internal sealed class LabelBuilder
 {
-    private Label[] _labels = new Label[32];
+    private const int MinLabels = 32;
+
+    private Label[] _labels = [];
     private Label[] _snapshot = [];
     private int _count;
     private int _untouched;
@@ -61,7 +63,7 @@ internal sealed class LabelBuilder
     {
         if (_count == _labels.Length)
         {
-            Array.Resize(ref _labels, _count * 2);
+            Array.Resize(ref _labels, Math.Max(MinLabels, _count * 2));
         }
         _labels[_count++] = new Label(name, value);
     }

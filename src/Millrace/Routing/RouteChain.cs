@@ -13,6 +13,7 @@ internal sealed class RouteChain
 
     private readonly int[][] _followers;         // by route
     private readonly int[][] _rules;             // by route
+    private readonly bool[] _passesOn;           // by route
     private readonly SortedSet<int>[] _upstream; // by rule
 
     /// <param name="routes">In the order of the file.</param>
@@ -22,6 +23,7 @@ internal sealed class RouteChain
         var heads = new List<int>();
         _followers = new int[routes.Count][];
         _rules = new int[routes.Count][];
+        _passesOn = new bool[routes.Count];
         _upstream = new SortedSet<int>[ruleNames.Count];
         for (var rule = 0; rule < _upstream.Length; rule++)
         {
@@ -30,6 +32,7 @@ internal sealed class RouteChain
         for (var route = 0; route < routes.Count; route++)
         {
             _rules[route] = RulesOf(routes[route], ruleNames);
+            _passesOn[route] = PassesOn(routes[route], _rules[route].Length > 0);
             _followers[route] = FollowersOf(route, routes);
             IsEmpty &= routes[route].Inputs.Count == 0;
             if (routes[route].Inputs.Count == 0)
@@ -40,7 +43,7 @@ internal sealed class RouteChain
         Heads = [.. heads];
         if (!IsEmpty)
         {
-            FindUpstream(routes);
+            FindUpstream();
         }
     }
 
@@ -59,8 +62,32 @@ internal sealed class RouteChain
     /// <summary>The rules whose outputs may come to a rule by the routes that feed it.</summary>
     public IReadOnlySet<int> Upstream(int rule) => _upstream[rule];
 
+    /// <summary>
+    /// The routes whose destinations get what a rule writes: those that feed it, and those behind them that pass it on.
+    /// </summary>
+    public SortedSet<int> RoutesOfOutputs(int rule)
+    {
+        var routes = new SortedSet<int>();
+        for (var route = 0; route < _rules.Length; route++)
+        {
+            // Followers stand further down: what is found is still to be come to.
+            if (Array.IndexOf(_rules[route], rule) >= 0)
+            {
+                routes.Add(route);
+            }
+            foreach (var follower in routes.Contains(route) ? _followers[route] : [])
+            {
+                if (_passesOn[follower])
+                {
+                    routes.Add(follower);
+                }
+            }
+        }
+        return routes;
+    }
+
     /// <summary>Whether something of what comes to a route goes on from it, beside what its rules write.</summary>
-    public static bool PassesOn(RouteConfig route, bool hasRules) =>
+    private static bool PassesOn(RouteConfig route, bool hasRules) =>
         !hasRules || route.KeepInput || !route.DropInput;
 
     /// <summary>Rules each of which takes what the one before writes, the first again at the end; null: none.</summary>
@@ -139,10 +166,10 @@ internal sealed class RouteChain
     }
 
     /// <summary>Inputs stand above: what is in front of them is known when a route is come to.</summary>
-    private void FindUpstream(IReadOnlyList<RouteConfig> routes)
+    private void FindUpstream()
     {
-        var inFront = new SortedSet<int>[routes.Count];
-        for (var route = 0; route < routes.Count; route++)
+        var inFront = new SortedSet<int>[_followers.Length];
+        for (var route = 0; route < inFront.Length; route++)
         {
             inFront[route] = [];
             for (var input = 0; input < route; input++)
@@ -152,7 +179,7 @@ internal sealed class RouteChain
                     continue;
                 }
                 inFront[route].Add(input);
-                if (PassesOn(routes[input], _rules[input].Length > 0))
+                if (_passesOn[input])
                 {
                     inFront[route].UnionWith(inFront[input]);
                 }

@@ -15,11 +15,13 @@ internal static class DestinationMetrics
     private static void WriteLedger(ExpositionWriter page, IReadOnlyList<DestinationReading> destinations)
     {
         page.Counter(
-            "millrace_destination_samples_total", "Samples, by what became of them; queued counts all that came.");
+            "millrace_destination_samples_total",
+            "Samples, by what became of them; queued and replayed count those that came.");
         foreach (var reading in destinations)
         {
             var (name, counters) = (reading.Destination.Name, reading.Counters);
             page.Sample(counters.Queued, ("destination", name), ("state", "queued"));
+            page.Sample(counters.Replayed, ("destination", name), ("state", "replayed"));
             page.Sample(counters.Delivered, ("destination", name), ("state", "delivered"));
             page.Sample(counters.Parked, ("destination", name), ("state", "parked"));
             page.Sample(counters.Dropped, ("destination", name), ("state", "dropped"));
@@ -95,14 +97,32 @@ internal static class DestinationMetrics
         WriteEach(page, destinations, static reading => reading.Destination.ConcurrentLanes);
         page.Gauge("millrace_destination_requests_under_way", "Requests sent and not answered yet.");
         WriteEach(page, destinations, static reading => reading.Destination.RequestsOut);
+        WriteLetters(page, destinations);
+        page.Gauge("millrace_destination_disk_failed", "1 while the destination's disk does not work.");
+        WriteEach(page, destinations, static reading => reading.Destination.DiskFailure is null ? 0 : 1);
+    }
+
+    private static void WriteLetters(ExpositionWriter page, IReadOnlyList<DestinationReading> destinations)
+    {
+        page.Gauge("millrace_destination_dead_letters", "Refused blocks that wait to be replayed or dropped.");
+        WriteEach(page, destinations, static reading => reading.Destination.DeadLetters.State.Letters);
+        page.Gauge("millrace_destination_dead_letter_samples", "Samples in them that the backend did not take.");
+        WriteEach(page, destinations, static reading => reading.Destination.DeadLetters.State.Samples);
+        page.Counter(
+            "millrace_destination_dead_letter_settled_samples_total", "Samples of dead letters that wait no more.");
+        foreach (var reading in destinations)
+        {
+            var totals = reading.Destination.DeadLetters.State.Totals;
+            page.Sample(totals.Replayed, ("destination", reading.Destination.Name), ("fate", "replayed"));
+            page.Sample(totals.Discarded, ("destination", reading.Destination.Name), ("fate", "discarded"));
+            page.Sample(totals.Evicted, ("destination", reading.Destination.Name), ("fate", "evicted"));
+        }
         page.Gauge("millrace_destination_dead_letter_bytes", "Size on disk of refused blocks kept to be looked at.");
         WriteEach(page, destinations, static reading => reading.Destination.DeadLetters.SizeBytes);
         page.Counter(
             "millrace_destination_dead_letter_dropped_segments_total",
             "Segments of dead letters dropped at their bound.");
         WriteEach(page, destinations, static reading => reading.Destination.DeadLetters.DroppedSegments);
-        page.Gauge("millrace_destination_disk_failed", "1 while the destination's disk does not work.");
-        WriteEach(page, destinations, static reading => reading.Destination.DiskFailure is null ? 0 : 1);
     }
 
     private static void WriteLatencies(

@@ -42,6 +42,7 @@ internal sealed class StatusEndpoints
         MapReport(routes, "pipeline", _reporter.Pipeline, StatusJson.Default.PipelineReport);
         MapReport(routes, "rules", _reporter.Rules, StatusJson.Default.IReadOnlyListRuleReport);
         MapReport(routes, "destinations", _reporter.Destinations, StatusJson.Default.IReadOnlyListDestinationReport);
+        MapReport(routes, "sharding", _reporter.Sharding, StatusJson.Default.IReadOnlyListShardReport);
         routes.MapGet("/api/v1/status/config", (RequestDelegate)ConfigAsync);
         MapReport(routes, "reload", _reporter.Reload, StatusJson.Default.ReloadReport);
         MapReport(routes, "routes", _reporter.Routes, StatusJson.Default.IReadOnlyListRouteReport);

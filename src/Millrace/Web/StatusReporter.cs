@@ -206,6 +206,16 @@ internal sealed class StatusReporter(GatewayState state)
             : "{}";
     }
 
+    public IReadOnlyList<ShardReport> Sharding()
+    {
+        var reports = new List<ShardReport>();
+        foreach (var sharded in _pipeline.Sharded)
+        {
+            reports.Add(ShardReport.Of(sharded));
+        }
+        return reports;
+    }
+
     private static DestinationReport Describe(DestinationReading reading)
     {
         var (destination, counters) = (reading.Destination, reading.Counters);
@@ -220,7 +230,8 @@ internal sealed class StatusReporter(GatewayState state)
         return new DestinationReport
         {
             Name = destination.Name,
-            Url = ShownUrl(destination.Config.Url),
+            Url = destination.Config.Sharded is null
+                ? ShownUrl(destination.Config.Url) : $"{destination.Nodes.Count} nodes",
             State = StateOf(destination),
             Protocol = DestinationReading.NameOf(destination.Protocol),
             LastAnswer = destination.LastAnswer is { } answer ? AnswerText(answer) : null,

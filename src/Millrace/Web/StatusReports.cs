@@ -204,5 +204,8 @@ internal sealed record RetiringReport(string Rule, long UntilMs);
 [JsonSerializable(typeof(IReadOnlyList<RuleReport>))]
 [JsonSerializable(typeof(IReadOnlyList<DestinationReport>))]
 [JsonSerializable(typeof(IReadOnlyList<RouteReport>))]
+[JsonSerializable(typeof(IReadOnlyList<ShardReport>))]
 [JsonSerializable(typeof(ReloadReport))]
+[JsonSerializable(typeof(IReadOnlyList<LetterReport>))]
+[JsonSerializable(typeof(LetterSettlementReport))]
 internal sealed partial class StatusJson : JsonSerializerContext;

@@ -115,11 +115,11 @@ internal static class StatusWarnings
             {
                 warnings.Add($"The disk of destination \"{destination.Name}\" does not work: {failure}");
             }
-            if (counters.Parked > 0)
+            if (destination.DeadLetters.State is { Letters: > 0 } letters)
             {
                 warnings.Add(
-                    $"Destination \"{destination.Name}\" refused {counters.Parked} samples for good. They are in its "
-                    + "folder dead-letters below log.path.");
+                    $"Destination \"{destination.Name}\" refused {letters.Samples} samples for good. They wait in its "
+                    + "dead letters: `millrace deadletter list` shows why, `replay` sends them again.");
             }
             if (counters.Dropped > 0)
             {

@@ -31,6 +31,7 @@ public sealed class PrometheusServer : IAsyncDisposable
             $"--storage.tsdb.path={_folder.File("data")}",
             $"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-remote-write-receiver",
+            "--web.enable-lifecycle",
             "--enable-feature=exemplar-storage",
             "--log.level=warn",
         ]);
@@ -59,6 +60,14 @@ public sealed class PrometheusServer : IAsyncDisposable
                 """);
         }
         return StartAsync(config.ToString());
+    }
+
+    /// <summary>The same server under another configuration.</summary>
+    public async Task ReloadAsync(string configText)
+    {
+        File.WriteAllText(_folder.File("prometheus.yml"), configText);
+        using var answer = await _http.PostAsync(new Uri(_base, "-/reload"), null);
+        answer.EnsureSuccessStatusCode();
     }
 
     /// <summary>Stops scraping; what was scraped is sent on before the process ends.</summary>

@@ -1,6 +1,7 @@
 using Millrace.Configuration;
 using Millrace.Delivery;
 using Millrace.Log;
+using Millrace.Relabeling;
 
 namespace Millrace.Tests.Configuration;
 
@@ -85,7 +86,10 @@ public class ConfigLoaderTests
         destination.SendTimeout.ShouldBe(TimeSpan.FromSeconds(30));
         destination.RetryMinInterval.ShouldBe(TimeSpan.FromSeconds(2));
         destination.RetryMaxInterval.ShouldBe(TimeSpan.FromMinutes(2));
-        destination.RelabelConfigs.Count.ShouldBe(1);
+        destination.RelabelConfigs.Count.ShouldBe(2);
+        destination.RelabelConfigs[1].ShouldBe(new RelabelConfig { TargetLabel = "site", Replacement = "east" });
+        (destination.SignificantFigures, destination.RoundDigits).ShouldBe((6, 3));
+        destination.RateLimitBytes.ShouldBe(10 << 20);
         destination.Lanes.ShouldBe(8);
         destination.QueueMemoryBytes.ShouldBe(32 << 20);
         destination.QueueMaxBytes.ShouldBe(2L << 30);
@@ -193,8 +197,6 @@ public class ConfigLoaderTests
             "http or https" },
         { "destinations:\n- {name: a, remote_write: {url: 'http://a/', protocol: v2}}", 2,
             "destinations[0].remote_write.protocol", "prometheus_v2" },
-        { "destinations:\n- {name: a, remote_write: {url: 'http://a/', basic_auth: {}}}", 2,
-            "destinations[0].remote_write.basic_auth", "headers" },
         { "destinations:\n- {name: a, remote_write: {url: 'http://a/', headers: {Content-Type: x}}}", 2,
             "destinations[0].remote_write.headers.Content-Type", "set by Millrace" },
         { "destinations:\n- {name: a, remote_write: {url: 'http://a/', headers: {'a b': x}}}", 2,

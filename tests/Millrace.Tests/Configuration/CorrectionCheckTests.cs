@@ -22,6 +22,12 @@ public sealed class CorrectionCheckTests
     [InlineData("routes: [{to: [prometheus]}]", false)]
     [InlineData("routes: [{aggregate: [plain], to: [victoria]}, {name: two, to: [prometheus]}]", false)]
     [InlineData("routes: [{aggregate: [plain], to: [prometheus]}]", true)]
+    [InlineData(
+        "routes: [{name: a, to: [prometheus]}, {name: b, inputs: [a], aggregate: false, to: [victoria]}]", true)]
+    [InlineData(
+        "routes: [{name: a, aggregate: [corrected], to: [prometheus]}, "
+        + "{name: b, inputs: [a], aggregate: [plain], drop_input: true, to: [victoria]}]",
+        false)] // b keeps what it takes to itself
     public void Asks_for_one_destination_of_the_rule_that_takes_corrections(string routes, bool isGood)
     {
         if (isGood)

@@ -8,6 +8,8 @@ namespace Millrace.Tests.Configuration;
 /// <summary>docs/configuration.md and the loader know the same keys and defaults.</summary>
 public partial class DocumentationTests
 {
+    private const string Sharded = "destinations[].sharded.";
+
     [Fact]
     public void Each_key_is_documented_and_each_documented_key_exists()
     {
@@ -59,12 +61,15 @@ public partial class DocumentationTests
                 : key.StartsWith("destinations[].remote_write.", StringComparison.Ordinal) ? "REMOTE"
                 : key.StartsWith("destinations[].queue.", StringComparison.Ordinal) ? "QUEUE"
                 : key.StartsWith("destinations[].dead_letters.", StringComparison.Ordinal) ? "LETTERS"
+                : key.StartsWith(Sharded, StringComparison.Ordinal) ? ""
                 : key.StartsWith("destinations[].", StringComparison.Ordinal) ? "DESTINATION" : "";
             if (place.Length == 0)
             {
                 continue;
             }
-            var config = LoadedConfig.Good(Filled(place, $"{key[(key.LastIndexOf('.') + 1)..]}: {value}"));
+            var text = key.StartsWith("destinations[].remote_write.tls_config.", StringComparison.Ordinal)
+                ? $"tls_config: {{{LastOf(key)}: {value}}}" : $"{LastOf(key)}: {value}";
+            var config = LoadedConfig.Good(Filled(place, text));
             config.CanonicalText.ShouldBe(defaults.CanonicalText, key);
             config.Destinations[0].ShouldBe(defaults.Destinations[0] with
             {
@@ -73,8 +78,39 @@ public partial class DocumentationTests
             }, key);
         }
 
+        static string LastOf(string key) => key[(key.LastIndexOf('.') + 1)..];
+
         string Filled(string place, string text) => Regex.Replace(Base, "RULE|ROUTE|REMOTE|DESTINATION|QUEUE|LETTERS",
             match => match.Value != place ? "" : match.Value is "QUEUE" or "LETTERS" ? text : ", " + text);
+    }
+
+    [Fact]
+    public void Documented_defaults_of_sharded_destinations_are_the_defaults()
+    {
+        var defaults = Loaded("");
+        var checkedKeys = 0;
+        foreach (var (key, value) in Rows().Where(r => r.Default.Length > 0
+            && r.Key.StartsWith(Sharded, StringComparison.Ordinal)
+            && !r.Key.Contains("nodes[]", StringComparison.Ordinal)))
+        {
+            var path = key[Sharded.Length..].Split('.');
+            if (path[0] is "dns" or "srv")
+            {
+                continue;
+            }
+            Loaded(", " + path.Reverse().Aggregate(value, (inner, part) => $"{{{part}: {inner}}}")[1..^1])
+                .ShouldBe(defaults, key);
+            checkedKeys++;
+        }
+        checkedKeys.ShouldBeGreaterThan(15);
+
+        static (string, object, object) Loaded(string text)
+        {
+            var sharded = LoadedConfig.Good(
+                $"destinations: [{{name: a, sharded: {{nodes: [{{name: n, url: 'http://n/'}}]{text}}}}}]")
+                .Destinations[0].Sharded.ShouldNotBeNull();
+            return (ShardedReader.KeyText(sharded), sharded.Placement, sharded.Health);
+        }
     }
 
     [Fact]
@@ -104,7 +140,7 @@ public partial class DocumentationTests
         return File.ReadAllText(Path.Combine(directory.FullName, "docs", name));
     }
 
-    [GeneratedRegex(@"^\| `([a-z_\[\].]+)` \| [^|]+ \| (?:`([^`]+)`|[^`|]+) \| .+ \|$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\| `([a-z0-9_\[\].]+)` \| [^|]+ \| (?:`([^`]+)`|[^`|]+) \| .+ \|$", RegexOptions.Multiline)]
     private static partial Regex Row();
 
     [GeneratedRegex(@"```yaml\n(.*?)```", RegexOptions.Singleline)]

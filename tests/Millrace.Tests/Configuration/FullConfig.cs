@@ -102,8 +102,12 @@ internal static class FullConfig
             send_timeout: 30s
             retry_min_interval: 2s
             retry_max_interval: 2m
+            rate_limit: 10MiB
           relabel_configs:
           - {action: labeldrop, regex: [tmp_a, tmp_b]}
+          labels: {site: east}
+          significant_figures: 6
+          round_digits: 3
           dedup_interval: 1m
           drop_input_labels: [zone]
           corrections: true
@@ -111,6 +115,57 @@ internal static class FullConfig
           lanes: 8
           flush_interval: 500ms
           max_samples_per_block: 5000
+        - name: fleet
+          sharded:
+            nodes: [{name: a, url: "http://10.0.0.1/write", weight: 2}, {name: b, url: "http://10.0.0.2/write"}]
+            tasks: {count: 64, by: [job], missing: keep_key, label: stream_task_id}
+            placement: rendezvous
+            bounded_load: 1.5
+            virtual_nodes: 100
+            replicas: 2
+            salt: east
+            health: {path: /-/healthy, interval: 2s, fail_after: 2, return: {after: 1m}}
+        - name: vmagents
+          sharded:
+            nodes: [{name: a, url: "http://10.0.0.1/write"}, {name: b, url: "http://10.0.0.2/write"}]
+            placement: vmagent
+            tasks: {without: [pod]}
+        - name: with-login
+          remote_write:
+            url: https://a.example/write
+            basic_auth: {username: me, password_file: secrets/password}
+            tls_config:
+              {ca_file: ca.pem, cert_file: me.pem, key_file: me.key, min_version: TLS13, insecure_skip_verify: true}
+            proxy_url: http://proxy:3128
+            no_proxy: 10.0.0.0/8
+        - name: with-password
+          remote_write: {url: 'https://b.example/write', basic_auth: {username: me, password: secret}}
+        - name: with-key
+          remote_write:
+            url: https://c.example/write
+            authorization: {type: ApiKey, credentials: secret}
+            proxy_from_environment: true
+        - name: with-key-file
+          remote_write: {url: 'https://d.example/write', authorization: {credentials_file: secrets/key}}
+        - name: with-token
+          remote_write: {url: 'https://e.example/write', bearer_token: secret, tls_config: {server_name: e}}
+        - name: with-token-file
+          remote_write: {url: 'https://f.example/write', bearer_token_file: secrets/token}
+        - name: with-oauth2
+          remote_write:
+            url: https://g.example/write
+            oauth2:
+              client_id: me
+              client_secret: secret
+              token_url: https://auth.example/token
+              scopes: [write, metrics]
+              endpoint_params: {audience: 'https://g.example/?a'}
+              tls_config: {ca_file: ca.pem}
+              proxy_url: socks5://proxy:1080
+        - name: with-oauth2-file
+          remote_write:
+            url: https://h.example/write
+            oauth2: {client_id: me, client_secret_file: secrets/client, token_url: 'https://auth.example/token'}
 
         """;
 

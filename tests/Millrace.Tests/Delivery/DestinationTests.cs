@@ -196,7 +196,7 @@ public sealed class DestinationTests
         rig.Counters.Parked.ShouldBe(1);
         rig.Counters.Delivered.ShouldBe(100);
         rig.Backend.Requests.Count.ShouldBeLessThan(20);
-        var (_, letter) = rig.Destination.DeadLetters.Read().ShouldHaveSingleItem();
+        var letter = rig.Destination.DeadLetters.Read().ShouldHaveSingleItem().Letter;
         letter.Block.SampleCount.ShouldBe(1);
         letter.StatusCode.ShouldBe(400);
         letter.Text.ShouldContain("poison");

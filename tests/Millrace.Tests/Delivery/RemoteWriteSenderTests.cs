@@ -169,23 +169,7 @@ public sealed class RemoteWriteSenderTests
     private static RemoteWriteSender SenderOf(Func<HttpRequestMessage, Task<HttpResponseMessage>> answer) =>
         new(Config, TimeProvider.System, new FakeHandler(answer));
 
-    private static Sending SendingOf(WireProtocol protocol)
-    {
-        var node = new BackendNode("", Config.Url, Config, 1);
-        var part = new BlockPart(SampleBlocks.Seal(Feed.Raw, 0, default, 0, ("m", 1, 1)), isRepeated: false);
-        part.GoesTo(node);
-        return new Sending
-        {
-            Lane = 0,
-            Protocol = protocol,
-            Body = new byte[] { 1, 2, 3 },
-            SampleCount = 1,
-            IsRepeat = false,
-            StartedAtMs = 0,
-            Part = part,
-            Node = node,
-        };
-    }
+    private static Sending SendingOf(WireProtocol protocol) => SampleSendings.To(Config, protocol);
 
     private sealed class FakeHandler(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> answer)
         : HttpMessageHandler

@@ -51,7 +51,10 @@ public class RecordFormatTests
     [Fact]
     public void Stored_numbers_of_record_types_never_change() =>
         Enum.GetValues<RecordType>().Select(type => $"{type}={(byte)type}").ShouldBe(
-            ["Batch=1", "Close=2", "Configuration=3", "Base=4", "OutputGroup=5", "Block=6", "Ledger=7", "Derived=8"]);
+        [
+            "Batch=1", "Close=2", "Configuration=3", "Base=4", "OutputGroup=5", "Block=6", "Ledger=7", "Derived=8",
+            "LetterSettlement=9",
+        ]);
 
     // A change of these bytes makes every log in the field unreadable: add a format version instead.
     [Fact]

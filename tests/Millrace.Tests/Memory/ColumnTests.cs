@@ -46,4 +46,16 @@ public sealed class ColumnTests
             column[0].ShouldBe(count);
         }
     }
+
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(16)]
+    [InlineData(int.MaxValue)]
+    public void To_ask_ahead_for_a_row_that_is_not_there_is_nothing(int index)
+    {
+        var column = new Column<int>();
+        column.Prefetch(index);
+        column.EnsureCapacity(16);
+        column.Prefetch(index);
+    }
 }

@@ -64,6 +64,16 @@ public sealed class BytesPerSeriesTests
     }
 
     [Fact]
+    public void A_counter_that_was_reset_inside_a_window_costs_48_bytes_more_until_it_closes()
+    {
+        var shard = Shard("event", "total");
+        PerSeriesOf(shard);
+        Add(shard, 1_000, 5);
+        Add(shard, 2_000, 1).ShouldBeLessThan(50);
+        Add(shard, 3_000, 2).ShouldBe(0);
+    }
+
+    [Fact]
     public void A_deduplicated_series_costs_a_shard_41_bytes_and_20_per_sample_held()
     {
         // 8 row, 16 where its labels are, 12 key, 5 index.
@@ -101,6 +111,18 @@ public sealed class BytesPerSeriesTests
     {
         var groupKey = Group.StableKey();
         return PerSeries(HashOf, (_, key) => shard.SlotOf(key, groupKey, Group));
+    }
+
+    /// <summary>A sample of each series that <see cref="PerSeriesOf"/> made.</summary>
+    private static double Add(RuleShard shard, long afterStartMs, double value)
+    {
+        var pending = new PendingSamples { Count = 1 };
+        var scratch = new ShardScratch();
+        return PerSeries(i => i, (i, _) =>
+        {
+            (pending.Slots[0], pending.TimesMs[0], pending.Values[0]) = (i, StartMs + afterStartMs, value);
+            shard.Add(pending, StartMs + afterStartMs, scratch);
+        });
     }
 
     private static SeriesCache NewCache() => new(new KeyedHash(new Random(1)), SeriesCount);

@@ -1,6 +1,6 @@
 namespace Millrace.Tests.Pipeline;
 
-/// <summary>Two rules that take everything, one behind the other; a reload changes the second, and may turn them.</summary>
+/// <summary>Two rules that take everything, one behind the other; a reload changes one, and may turn them.</summary>
 public sealed class ChainTurnTests
 {
     private static readonly string A = Rule("ra", "sum_samples");
@@ -47,7 +47,8 @@ public sealed class ChainTurnTests
     private static bool IsAt80(string point) => point.StartsWith("80 ", StringComparison.Ordinal);
 
     private static string Rule(string name, string outputs) =>
-        $$"""{name: {{name}}, match: '{__name__=~"m.*"}', interval: 10s, allowed_lateness: 1s, outputs: [{{outputs}}]}""";
+        $$"""{name: {{name}}, match: '{__name__=~"m.*"}', interval: 10s, allowed_lateness: 1s, """
+        + $"outputs: [{outputs}]}}";
 
     private static string Yaml(string a, string b, string first, string second) => $$"""
         aggregation: {catch_up: 0s, rules: [{{a}}, {{b}}]}

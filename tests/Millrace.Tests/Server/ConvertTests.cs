@@ -1,6 +1,7 @@
 using Millrace.Aggregation;
 using Millrace.Configuration;
 using Millrace.Delivery;
+using Millrace.Delivery.Authentication;
 using Millrace.Server.Commands;
 
 namespace Millrace.Tests.Server;
@@ -159,8 +160,11 @@ public sealed class ConvertTests : IDisposable
         {
             ["X-Scope-OrgID"] = "a,b",
             ["X-Two"] = "2",
-            ["Authorization"] = "Bearer geheim",
         }, ignoreOrder: true);
+        destination.Http.ShouldBe(new HttpClientConfig
+        {
+            Authorization = new AuthorizationConfig("Bearer", new SecretText("geheim", null)),
+        });
         destination.SendTimeout.ShouldBe(TimeSpan.FromSeconds(30));
         destination.RetryMinInterval.ShouldBe(TimeSpan.FromSeconds(2));
         destination.RetryMaxInterval.ShouldBe(TimeSpan.FromDays(1));
@@ -174,6 +178,49 @@ public sealed class ConvertTests : IDisposable
         config.Ingest.MaxLabelValueBytes.ShouldBe(1024);
         config.Log.Path.ShouldBe("/var/lib/x");
         _run.Output.ShouldNotContain("geheim2");
+    }
+
+    [Fact]
+    public async Task Flags_of_logins_TLS_and_rounding_go_to_their_URLs()
+    {
+        var config = await ConvertAsync("vmagent", "--",
+            "-remoteWrite.url=https://a/write,https://b/write,https://c/write",
+            "-remoteWrite.basicAuth.username=me,,", "-remoteWrite.basicAuth.passwordFile=/run/password,,",
+            "-remoteWrite.bearerTokenFile=,/run/token,", "-remoteWrite.oauth2.clientID=,,client",
+            "-remoteWrite.oauth2.clientSecretFile=,,/run/client", "-remoteWrite.oauth2.tokenUrl=,,https://auth/token",
+            "-remoteWrite.oauth2.scopes=,,read;write", "-remoteWrite.oauth2.endpointParams={\"a\": \"b,c\"}",
+            "-remoteWrite.tlsCAFile=/run/ca,,", "-remoteWrite.tlsCertFile=/run/cert,,",
+            "-remoteWrite.tlsKeyFile=/run/key,,", "-remoteWrite.tlsServerName=,name,",
+            "-remoteWrite.tlsInsecureSkipVerify=false,false,true", "-remoteWrite.proxyURL=http://proxy:3128,,",
+            "-remoteWrite.rateLimit=1048576,0,0", "-remoteWrite.significantFigures=0,5,0",
+            "-remoteWrite.roundDigits=100,2,-1");
+        config.Destinations[0].Http.ShouldBe(new HttpClientConfig
+        {
+            BasicAuth = new BasicAuthConfig("me", new SecretText(null, "/run/password")),
+            Tls = new TlsConfig { CaFile = "/run/ca", CertFile = "/run/cert", KeyFile = "/run/key" },
+            Proxy = new ProxyConfig { Url = new Uri("http://proxy:3128") },
+        });
+        config.Destinations[1].Http.ShouldBe(new HttpClientConfig
+        {
+            Authorization = new AuthorizationConfig("Bearer", new SecretText(null, "/run/token")),
+            Tls = new TlsConfig { ServerName = "name" },
+        });
+        config.Destinations[2].Http.ShouldBe(new HttpClientConfig
+        {
+            OAuth2 = new OAuth2Config
+            {
+                ClientId = "client",
+                ClientSecret = new SecretText(null, "/run/client"),
+                TokenUrl = new Uri("https://auth/token"),
+                Scopes = "read write",
+                EndpointParams = "a=b%2Cc",
+            },
+            Tls = new TlsConfig { InsecureSkipVerify = true },
+        });
+        config.Destinations.Select(to => to.RateLimitBytes).ShouldBe([1_048_576, 0, 0]);
+        config.Destinations.Select(to => to.SignificantFigures).ShouldBe([0, 5, 0]);
+        config.Destinations.Select(to => to.RoundDigits).ShouldBe([100, 2, -1]);
+        _run.Output.ShouldNotContain("No counterpart:");
     }
 
     [Fact]

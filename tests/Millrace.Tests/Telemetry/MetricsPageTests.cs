@@ -188,7 +188,7 @@ public sealed partial class MetricsPageTests : IDisposable
         page.Sum("millrace_dropped_samples_total", ("reason", "too_old")).ShouldBe(
             page.Sum("millrace_filtering_too_old_samples_total"));
         double State(string state) => page.Sum("millrace_destination_samples_total", ("state", state));
-        State("queued").ShouldBe(
+        (State("queued") + State("replayed")).ShouldBe(
             State("delivered") + State("parked") + State("dropped")
             + page.Sum("millrace_destination_pending_samples"));
         State("dropped").ShouldBe(page.Sum("millrace_destination_dropped_samples_total"));

@@ -27,7 +27,7 @@ internal sealed class BucketCounts : IOutputState<BucketCounts>
     {
         for (var i = 0; i < other._counts.Length; i++)
         {
-            _counts.Add(other._counts.Keys[i], other._counts.Counts[i]);
+            _counts.Add(other._counts.KeyAt(i), other._counts.CountAt(i));
         }
     }
 
@@ -41,6 +41,17 @@ internal sealed class BucketCounts : IOutputState<BucketCounts>
 /// </summary>
 internal sealed class HistogramBucket : LabeledOutput<BucketCounts>
 {
+    public override bool TakesByGroup => true;
+
+    public override void AddToGroup(int group, ReadOnlySpan<double> values)
+    {
+        var state = this[group];
+        foreach (var value in values)
+        {
+            state.Add(value, 1);
+        }
+    }
+
     public override void AddSamples(
         ReadOnlySpan<int> groups, ReadOnlySpan<double> values, ReadOnlySpan<long> timesMs)
     {
@@ -65,9 +76,9 @@ internal sealed class HistogramBucket : LabeledOutput<BucketCounts>
         }
         for (var i = 0; i < state.Counts.Length; i++)
         {
-            if (state.Counts.Counts[i] > 0)
+            if (state.Counts.CountAt(i) > 0)
             {
-                values.Add(VmRange.LabelOf((int)state.Counts.Keys[i]), state.Counts.Counts[i]);
+                values.Add(VmRange.LabelOf((int)state.Counts.KeyAt(i)), state.Counts.CountAt(i));
             }
         }
     }

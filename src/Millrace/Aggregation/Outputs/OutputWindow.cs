@@ -54,6 +54,17 @@ internal abstract class OutputWindow
     {
     }
 
+    /// <summary>
+    /// Whether it would rather have <see cref="AddToGroup"/> than <see cref="AddSamples"/>: its state per group is
+    /// large, and shows neither order nor times of samples, nor whether one came before or after it gave way.
+    /// </summary>
+    public virtual bool TakesByGroup => false;
+
+    /// <summary>Samples of one group.</summary>
+    public virtual void AddToGroup(int group, ReadOnlySpan<double> values)
+    {
+    }
+
     /// <summary>A sample's value gave way to a larger one at the same time.</summary>
     public virtual void Replace(int group, double oldValue, double newValue, long timeMs)
     {

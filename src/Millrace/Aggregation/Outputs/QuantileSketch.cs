@@ -44,6 +44,14 @@ internal sealed class QuantileSketch : IOutputState<QuantileSketch>
         Note(value, 1);
     }
 
+    public void Add(ReadOnlySpan<double> values)
+    {
+        foreach (var value in values)
+        {
+            Add(value);
+        }
+    }
+
     /// <summary>A value gives way to another one.</summary>
     public void Replace(double oldValue, double newValue)
     {
@@ -69,13 +77,7 @@ internal sealed class QuantileSketch : IOutputState<QuantileSketch>
             return _max;
         }
         var rank = (long)(phi * (_count - 1) + 0.5);
-        var counts = _buckets.Counts;
-        var at = 0;
-        for (; at < counts.Length - 1 && rank >= counts[at]; at++)
-        {
-            rank -= counts[at];
-        }
-        return Math.Clamp(MiddleOf(_buckets.Keys[at]), _min, _max);
+        return Math.Clamp(MiddleOf(_buckets.KeyAt(_buckets.IndexOfRank(rank))), _min, _max);
     }
 
     public void Clear()
@@ -90,8 +92,7 @@ internal sealed class QuantileSketch : IOutputState<QuantileSketch>
         var wasEmpty = _buckets.Length == 0;
         for (var i = 0; i < other._buckets.Length; i++)
         {
-            _buckets.Add(other._buckets.Keys[i] >> (_shift - other._shift), other._buckets.Counts[i]);
-            Shrink();
+            Count(other._buckets.KeyAt(i) >> (_shift - other._shift), other._shift, other._buckets.CountAt(i));
         }
         _count += other._count;
         if (other._buckets.Length > 0)
@@ -128,7 +129,18 @@ internal sealed class QuantileSketch : IOutputState<QuantileSketch>
         }
         _min = Math.Min(_min, value);
         _max = Math.Max(_max, value);
-        _buckets.Add(KeyOf(value) >> _shift, count);
+        Count(KeyOf(value), 0, count);
+    }
+
+    /// <summary>A key without its <paramref name="shift"/> lowest bits.</summary>
+    private void Count(long key, int shift, long count)
+    {
+        // Values that will not be kept need no room either.
+        if (_shift == 0 && _buckets.Length == MaxValues && !_buckets.Contains(key))
+        {
+            Coarsen(FinestShift);
+        }
+        _buckets.Add(key >> (_shift - shift), count);
         Shrink();
     }
 

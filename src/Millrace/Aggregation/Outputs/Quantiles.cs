@@ -3,6 +3,10 @@ namespace Millrace.Aggregation.Outputs;
 /// <summary><c>quantiles(φ, …)</c>: a series per φ.</summary>
 internal sealed class Quantiles(double[] phis, string[] labels) : LabeledOutput<QuantileSketch>
 {
+    public override bool TakesByGroup => true;
+
+    public override void AddToGroup(int group, ReadOnlySpan<double> values) => this[group].Add(values);
+
     public override void AddSamples(
         ReadOnlySpan<int> groups, ReadOnlySpan<double> values, ReadOnlySpan<long> timesMs)
     {

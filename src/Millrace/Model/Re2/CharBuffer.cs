@@ -6,7 +6,9 @@ internal sealed class CharBuffer
     /// <summary>Past this, one long label value would stay in memory for good.</summary>
     private const int MaxKeptChars = 64 * 1024;
 
-    private char[] _chars = new char[256];
+    private const int MinChars = 256;
+
+    private char[] _chars = []; // most series meet no rule that needs it
     private int _length;
 
     public ReadOnlySpan<char> Span => _chars.AsSpan(0, _length);
@@ -16,7 +18,7 @@ internal sealed class CharBuffer
         _length = 0;
         if (_chars.Length > MaxKeptChars)
         {
-            _chars = new char[256];
+            _chars = [];
         }
     }
 
@@ -24,7 +26,7 @@ internal sealed class CharBuffer
     {
         if (text.Length > _chars.Length - _length)
         {
-            Array.Resize(ref _chars, Math.Max(_chars.Length * 2, _length + text.Length));
+            Array.Resize(ref _chars, Math.Max(Math.Max(MinChars, _chars.Length * 2), _length + text.Length));
         }
         text.CopyTo(_chars.AsSpan(_length));
         _length += text.Length;
