@@ -203,7 +203,7 @@ internal sealed class FaultRun
     }
 
     /// <summary>First arrivals of each series come in the order of its timestamps, at whatever nodes.</summary>
-    private static void CheckOrder(IEnumerable<Arrival> arrivals)
+    internal static void CheckOrder(IEnumerable<Arrival> arrivals)
     {
         var seen = new Dictionary<string, (HashSet<long> Timestamps, Arrival Newest)>();
         foreach (var arrival in arrivals)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.IO;
+using Millrace.TestKit.Sharding;
 
 namespace Millrace.SystemTests.Sharding;
 
@@ -52,6 +53,16 @@ public sealed class FaultTests(ITestOutputHelper output)
             time.ShouldBeLessThan(MostTimeToFlow, fault.ToString());
         }
         output.WriteLine(run.ToString());
+    }
+
+    [Fact]
+    public void A_sample_that_was_overtaken_is_found_and_a_repeated_one_is_none()
+    {
+        Arrival At(string node, long ticks, long timestampMs) => new(node, ticks, 0, "up{}", "1", timestampMs, 0);
+
+        FaultRun.CheckOrder([At("a", 1, 100), At("b", 2, 100), At("b", 3, 200), At("a", 4, 100), At("b", 5, 300)]);
+        Should.Throw<ShouldAssertException>(
+            () => FaultRun.CheckOrder([At("a", 1, 100), At("b", 2, 300), At("a", 3, 200)]));
     }
 
     private async Task RunAsync(ConcurrentQueue<int> seeds, ConcurrentBag<string> failures)
