@@ -223,7 +223,7 @@ internal sealed class FaultRun
 
     private static string PlainText(FleetSeries series)
     {
-        var name = series.Labels[0].Value;
-        return name + "{" + string.Concat(series.Labels.Skip(1).Select(label => $"{label.Key}=\"{label.Value}\",")) + "}";
+        var labels = series.Labels.Skip(1).Select(label => $"{label.Key}=\"{label.Value}\",");
+        return $"{series.Labels[0].Value}{{{string.Concat(labels)}}}";
     }
 }

@@ -93,7 +93,7 @@ public sealed class FaultTests(ITestOutputHelper output)
 
     private static ValueTask DisposeAsync(FaultRig? rig) => rig?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    /// <summary>To the file as well, if one is named: of a long campaign something is to be seen before its end.</summary>
+    /// <summary>To the file as well, if one is named: so that a long campaign can be watched.</summary>
     private void Tell(string line)
     {
         output.WriteLine(line);

@@ -73,7 +73,7 @@ public sealed class JoinTests(ITestOutputHelper output)
         }
     }
 
-    /// <summary>When both gateways know the node, a task has one node, whichever gateway a series comes through.</summary>
+    /// <summary>When both gateways know it, a task has one node, whichever gateway a series comes through.</summary>
     private static void CheckTasks(List<Arrival> arrivals, long bothKnowAt)
     {
         // What was sent to the node of before may still be under way for a moment.
