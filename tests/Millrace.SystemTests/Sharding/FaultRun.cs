@@ -30,8 +30,16 @@ internal sealed class FaultRun
         _faults = faults;
         _fleet = new SimulatedFleet(new FleetOptions
         {
-            Seed = seed, Targets = 24, CountersPerTarget = 4, GaugesPerTarget = 1, StepMs = 250, Ticks = ticks,
-            StartMs = NowMs + 500, BirthShare = 0, DeathShare = 0, RestartShare = 0,
+            Seed = seed,
+            Targets = 24,
+            CountersPerTarget = 4,
+            GaugesPerTarget = 1,
+            StepMs = 250,
+            Ticks = ticks,
+            StartMs = NowMs + 500,
+            BirthShare = 0,
+            DeathShare = 0,
+            RestartShare = 0,
         });
     }
 

@@ -68,7 +68,11 @@ public sealed class IsolationTests(ITestOutputHelper output)
         using var http = new HttpClient();
         var fleet = new SimulatedFleet(new FleetOptions
         {
-            Targets = SamplesPerRequest / 10, Ticks = 1, BirthShare = 0, DeathShare = 0, RestartShare = 0,
+            Targets = SamplesPerRequest / 10,
+            Ticks = 1,
+            BirthShare = 0,
+            DeathShare = 0,
+            RestartShare = 0,
         });
         var samples = fleet.AllSamples();
         var clock = Stopwatch.StartNew();

@@ -16,8 +16,16 @@ public sealed class JoinTests(ITestOutputHelper output)
 
     private static readonly FleetOptions Fleet = new()
     {
-        Seed = 5, Targets = 40, CountersPerTarget = 6, GaugesPerTarget = 0, Jobs = 12, StepMs = 250, Ticks = 36,
-        BirthShare = 0, DeathShare = 0, RestartShare = 0,
+        Seed = 5,
+        Targets = 40,
+        CountersPerTarget = 6,
+        GaugesPerTarget = 0,
+        Jobs = 12,
+        StepMs = 250,
+        Ticks = 36,
+        BirthShare = 0,
+        DeathShare = 0,
+        RestartShare = 0,
     };
 
     [Fact]

@@ -39,8 +39,16 @@ public sealed class TopologyTests(ITestOutputHelper output)
 
     private static readonly FleetOptions Fleet = new()
     {
-        Seed = 3, Targets = 48, CountersPerTarget = 8, GaugesPerTarget = 0, Jobs = 8, StepMs = 500, Ticks = 20,
-        BirthShare = 0, DeathShare = 0, RestartShare = 0,
+        Seed = 3,
+        Targets = 48,
+        CountersPerTarget = 8,
+        GaugesPerTarget = 0,
+        Jobs = 8,
+        StepMs = 500,
+        Ticks = 20,
+        BirthShare = 0,
+        DeathShare = 0,
+        RestartShare = 0,
     };
 
     [Theory]
