@@ -5,7 +5,9 @@ using System.Net.Http;
 using Millrace.Aggregation;
 using Millrace.Aggregation.Outputs;
 using Millrace.Configuration;
+using Millrace.Delivery;
 using Millrace.Model;
+using Millrace.Placement;
 using Millrace.Routing;
 
 namespace Millrace.Server.Commands;
@@ -118,7 +120,47 @@ internal static class CheckCommand
                 output.WriteLine($"destination \"{destination.Name}\": one forwarded sample per series and "
                     + ConfigQuantity.FormatDuration(destination.DedupInterval));
             }
+            if (destination.Sharded is { } sharded)
+            {
+                WriteSharded(destination.Name, sharded, output);
+            }
         }
+    }
+
+    /// <summary>Which rules of the aggregators behind it each node can finish alone.</summary>
+    private static void WriteSharded(string name, ShardedConfig sharded, TextWriter output)
+    {
+        if (sharded.Scheme != ShardScheme.Tasks)
+        {
+            output.WriteLine($"destination \"{name}\": {Count(sharded.Nodes.Nodes.Count, "node")}, placed as others do");
+            return;
+        }
+        output.WriteLine($"destination \"{name}\": {Count(sharded.Tasks.Count, "task")} by {KeyText(sharded.Tasks)}");
+        for (var i = 0; i < sharded.Rules.Count; i++)
+        {
+            var rule = sharded.Rules[i];
+            var title = $"  rule #{i}{(rule.Name.Length == 0 ? "" : $" \"{rule.Name}\"")} ({rule.File}:{rule.Line})";
+            var own = RuleGrouping.DeriveKey([rule.Grouping], sharded.Tasks.Count, sharded.Tasks.Label);
+            output.WriteLine(rule.Grouping.LocalityUnder(sharded.Tasks) switch
+            {
+                Locality.Local => $"{title}: local, each of its groups is in one task",
+                Locality.LocalWhereLabeled =>
+                    $"{title}: local but for series without any label of the key (missing: keep_key mends that)",
+                _ when rule.Grouping.LocalityUnder(own) == Locality.Local =>
+                    $"{title}: merged, a group has a part in up to {Count(sharded.Tasks.Count, "task")}; local with the "
+                    + $"key {KeyText(own)}",
+                _ => $"{title}: merged, a group has a part in up to {Count(sharded.Tasks.Count, "task")}; no key makes "
+                    + "it local",
+            });
+        }
+    }
+
+    private static string KeyText(TaskKeyConfig key)
+    {
+        var text = key.By is { } by
+            ? string.Join(", ", key.Without is null ? by.Prepend(LabelSet.MetricName) : by)
+            : key.Without is { Count: > 0 } without ? $"all labels but {string.Join(", ", without)}" : "all labels";
+        return key.By is { Count: 0 } && key.Without is null ? LabelSet.MetricName : text;
     }
 
     private static void WriteRule(int index, AggregationRuleConfig rule, TextWriter output)

@@ -1,3 +1,4 @@
+using System.Linq;
 using Millrace.Aggregation;
 using Millrace.Delivery;
 using Millrace.Membership;
@@ -22,11 +23,13 @@ internal sealed class ShardedReader(
             ("stream-metrics-route", (ShardScheme.StreamMetricsRoute, PlacementKind.Modulo)),
             ("vmagent", (ShardScheme.VmAgent, PlacementKind.Modulo)));
         var defaults = new PlacementConfig();
+        var (tasks, rules) = ReadTasks(reader.Mapping("tasks"), scheme);
         var sharded = new ShardedConfig
         {
             Scheme = scheme,
             Nodes = NodeSetReader.Read(reader, isCanonical),
-            Tasks = ReadTasks(reader.Mapping("tasks"), scheme),
+            Tasks = tasks,
+            Rules = rules,
             Placement = new PlacementConfig
             {
                 Kind = kind,
@@ -87,7 +90,7 @@ internal sealed class ShardedReader(
         writer.End();
     }
 
-    private TaskKeyConfig ReadTasks(ConfigReader reader, ShardScheme scheme)
+    private (TaskKeyConfig Tasks, IReadOnlyList<ShardedRule> Rules) ReadTasks(ConfigReader reader, ShardScheme scheme)
     {
         var tasks = new TaskKeyConfig
         {
@@ -98,18 +101,10 @@ internal sealed class ShardedReader(
             Missing = reader.Choice("missing", MissingLabels.WholeSeries,
                 ("whole_series", MissingLabels.WholeSeries), ("keep_key", MissingLabels.KeepKey)),
         };
-        var rules = readRules(reader);
-        if (reader.Has("rule_files"))
+        IReadOnlyList<ShardedRule> rules = [.. RulesOf(readRules(reader))];
+        if (rules.Count > 0 && tasks is { By: null, Without: null } && scheme == ShardScheme.Tasks)
         {
-            if (tasks.By is not null || tasks.Without is not null)
-            {
-                reader.Report("rule_files",
-                    "the key is taken from the rules, or given by by and without: keep one of them");
-            }
-            else if (scheme == ShardScheme.Tasks)
-            {
-                tasks = RuleGrouping.DeriveKey(GroupingsOf(rules), tasks.Count, tasks.Label);
-            }
+            tasks = RuleGrouping.DeriveKey(rules.Select(static rule => rule.Grouping), tasks.Count, tasks.Label);
         }
         if (scheme == ShardScheme.VmAgent && tasks is { By: not null, Without: not null })
         {
@@ -120,20 +115,20 @@ internal sealed class ShardedReader(
             reader.Report("", problem);
         }
         reader.Finish();
-        return tasks;
+        return (tasks, rules);
     }
 
-    /// <summary>By which labels of the series that come in the rules of aggregators group them.</summary>
-    public static IEnumerable<RuleGrouping> GroupingsOf(IEnumerable<AggregationRuleConfig> rules)
+    private static IEnumerable<ShardedRule> RulesOf(IReadOnlyList<AggregationRuleConfig> rules)
     {
         foreach (var rule in rules)
         {
-            yield return new RuleGrouping
+            yield return new ShardedRule(rule.Name, rule.File, rule.Line, new RuleGrouping
             {
                 By = rule.By,
-                Without = [.. rule.Without, .. rule.DropInputLabels],
+                Without = rule.Without,
+                Changed = rule.DropInputLabels,
                 ChangesAny = rule.InputRelabelConfigs.Count > 0,
-            };
+            });
         }
     }
 

@@ -16,6 +16,9 @@ public enum ShardScheme
     VmAgent,
 }
 
+/// <summary>A rule of the aggregators behind a sharded destination.</summary>
+internal sealed record ShardedRule(string Name, string File, int Line, RuleGrouping Grouping);
+
 /// <summary>What makes a destination a sharded one: its nodes, and who of them gets what.</summary>
 public sealed record ShardedConfig
 {
@@ -37,6 +40,9 @@ public sealed record ShardedConfig
     public PlacementConfig Placement { get; init; } = new();
 
     public HealthConfig Health { get; init; } = new();
+
+    /// <summary>Of the aggregators behind it, as far as the configuration knows them.</summary>
+    internal IReadOnlyList<ShardedRule> Rules { get; init; } = [];
 
     /// <summary>Lanes that it takes: one per task and copy, or some per node.</summary>
     public int Lanes => Scheme == ShardScheme.Tasks

@@ -45,6 +45,43 @@ public sealed class CommandTests : IDisposable
 
     public void Dispose() => _run.Dispose();
 
+    private const string Fleet = """
+        destinations:
+        - name: aggregators
+          sharded:
+            nodes: [{name: a, url: "http://10.0.0.1/write"}, {name: b, url: "http://10.0.0.2/write"}]
+            tasks: {count: 64, without: [pod], rule_files: [fleet-rules.yml], label: stream_task_id}
+        """;
+
+    [Fact]
+    public async Task Check_tells_which_rules_of_the_aggregators_are_local()
+    {
+        _run.File("fleet-rules.yml", """
+            - {name: keeps, interval: 1m, without: [pod], outputs: [total]}
+            - {name: loses, interval: 1m, without: [pod, instance], outputs: [total]}
+            - {name: any, interval: 1m, input_relabel_configs: [{action: labelmap, regex: "a(.*)"}], outputs: [total]}
+            """);
+        (await _run.RunAsync("check", _run.File("fleet.yml", Fleet))).ShouldBe(ExitCode.Ok, _run.Error);
+        _run.Output.ShouldContain("destination \"aggregators\": 64 tasks by all labels but pod");
+        _run.Output.ShouldContain("rule #0 \"keeps\"");
+        _run.Output.ShouldMatch("rule #0 \"keeps\".*: local, each of its groups is in one task");
+        _run.Output.ShouldMatch("rule #1 \"loses\".*: merged.*local with the key all labels but instance, pod");
+        _run.Output.ShouldMatch("rule #2 \"any\".*: merged.*no key makes it local");
+    }
+
+    [Fact]
+    public async Task Route_tells_task_and_node_of_a_series()
+    {
+        _run.File("fleet-rules.yml", "[]");
+        var file = _run.File("fleet.yml", Fleet);
+        (await _run.RunAsync("route", file, "m{job=\"j\",pod=\"p\"}")).ShouldBe(ExitCode.Ok, _run.Error);
+        _run.Output.ShouldMatch("to destination \"aggregators\" as m{job=\"j\",pod=\"p\",stream_task_id=\"\\d+\"}");
+        _run.Output.ShouldMatch("task \\d+ of 64, by m{job=\"j\"}");
+        _run.Output.ShouldMatch("node \"[ab]\", by the first table of these nodes");
+        (await _run.RunAsync("route", file, "m", "--gateway", "nonsense")).ShouldBe(ExitCode.Usage);
+        (await _run.RunAsync("route", file, "m", "--gateway", "http://127.0.0.1:1")).ShouldBe(ExitCode.Failure);
+    }
+
     [Fact]
     public async Task Check_summarises_each_rule()
     {
