@@ -16,12 +16,16 @@ public sealed class FleetDriver(SimulatedFleet fleet, int shards = 4, LatePlan? 
     private readonly TimeProvider _time = time ?? TimeProvider.System;
 
     /// <summary>Returns when every request was taken.</summary>
-    public Task RunAsync(RemoteWriteClient client, CancellationToken cancellation = default)
+    public Task RunAsync(RemoteWriteClient client, CancellationToken cancellation = default) =>
+        RunAsync([client], cancellation);
+
+    /// <summary>The shards are dealt to the clients in turn; a series always takes the same one.</summary>
+    public Task RunAsync(IReadOnlyList<RemoteWriteClient> clients, CancellationToken cancellation = default)
     {
         var senders = new Task[shards];
         for (var shard = 0; shard < shards; shard++)
         {
-            senders[shard] = RunShardAsync(shard, client, cancellation);
+            senders[shard] = RunShardAsync(shard, clients[shard % clients.Count], cancellation);
         }
         return Task.WhenAll(senders);
     }
