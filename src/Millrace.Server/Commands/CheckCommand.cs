@@ -132,7 +132,8 @@ internal static class CheckCommand
     {
         if (sharded.Scheme != ShardScheme.Tasks)
         {
-            output.WriteLine($"destination \"{name}\": {Count(sharded.Nodes.Nodes.Count, "node")}, placed as others do");
+            var nodes = Count(sharded.Nodes.Nodes.Count, "node");
+            output.WriteLine($"destination \"{name}\": {nodes}, placed as others do");
             return;
         }
         output.WriteLine($"destination \"{name}\": {Count(sharded.Tasks.Count, "task")} by {KeyText(sharded.Tasks)}");
@@ -140,6 +141,7 @@ internal static class CheckCommand
         {
             var rule = sharded.Rules[i];
             var title = $"  rule #{i}{(rule.Name.Length == 0 ? "" : $" \"{rule.Name}\"")} ({rule.File}:{rule.Line})";
+            var parts = $"merged, a group has a part in up to {Count(sharded.Tasks.Count, "task")}";
             var own = RuleGrouping.DeriveKey([rule.Grouping], sharded.Tasks.Count, sharded.Tasks.Label);
             output.WriteLine(rule.Grouping.LocalityUnder(sharded.Tasks) switch
             {
@@ -147,10 +149,8 @@ internal static class CheckCommand
                 Locality.LocalWhereLabeled =>
                     $"{title}: local but for series without any label of the key (missing: keep_key mends that)",
                 _ when rule.Grouping.LocalityUnder(own) == Locality.Local =>
-                    $"{title}: merged, a group has a part in up to {Count(sharded.Tasks.Count, "task")}; local with the "
-                    + $"key {KeyText(own)}",
-                _ => $"{title}: merged, a group has a part in up to {Count(sharded.Tasks.Count, "task")}; no key makes "
-                    + "it local",
+                    $"{title}: {parts}; local with the key {KeyText(own)}",
+                _ => $"{title}: {parts}; no key makes it local",
             });
         }
     }

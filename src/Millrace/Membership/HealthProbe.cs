@@ -122,9 +122,13 @@ internal sealed class HealthProbe : IDisposable
             var stop = stopSource.Token;
             var url = new Uri(node.Url, _health.Config.Path);
             var wait = firstWait;
-            while (!stop.IsCancellationRequested)
+            while (true)
             {
                 await Task.Delay(wait, _time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (stop.IsCancellationRequested)
+                {
+                    return; // A node that is gone is not asked once more.
+                }
                 var beganAt = _time.GetTimestamp();
                 if (await ProbeAsync(url, beganAt, stop) is not { } signal)
                 {

@@ -118,7 +118,9 @@ internal sealed class OutputBlockWriter(IReadOnlyList<Destination> destinations)
         _places.Clear();
     }
 
-    /// <summary>Finds the lanes of all samples, and puts them in the order of lanes, within a lane in their own.</summary>
+    /// <summary>
+    /// Finds the lanes of all samples, and puts them in the order of lanes, within a lane in their own.
+    /// </summary>
     private void PlaceSamples(
         SeriesResolver resolver, (int Number, AggregationRule Rule) rule, int destination, ClosedWindow window,
         int lanes)

@@ -136,8 +136,8 @@ public sealed class LanePlanTests
     [Fact]
     public void A_scheme_that_goes_by_the_order_of_urls_needs_a_list_without_secrets()
     {
-        LoadedConfig.Bad(Text("placement: vmagent", "dns: {name: vmagents, port: 8429}"))
-            .ShouldContain(problem => problem.Message.Contains("goes by the order of a list", StringComparison.Ordinal));
+        LoadedConfig.Bad(Text("placement: vmagent", "dns: {name: vmagents, port: 8429}")).ShouldContain(
+            problem => problem.Message.Contains("goes by the order of a list", StringComparison.Ordinal));
         var problems = LoadedConfig.Bad(Text("placement: vmagent", "nodes: [{name: a, url: 'http://u:secret@a/'}]"));
         problems.ShouldContain(problem => problem.Message.Contains("has a user in its url", StringComparison.Ordinal));
         problems.ShouldAllBe(problem => !problem.ToString().Contains("secret", StringComparison.Ordinal));
