@@ -1,12 +1,15 @@
 using System.Globalization;
+using System.Linq;
 using Millrace.Configuration;
 using Millrace.Model;
+using Millrace.Placement;
 
 namespace Millrace.Server.Commands;
 
 /// <summary>
 /// Configuration files of stream-metrics-route as ours: a router becomes a route that aggregates nothing and goes to
-/// the router's upstream. Upstreams of several URLs and of Kafka have no counterpart yet; they stand there as comments.
+/// the router's upstream, of several URLs to a sharded destination. Kafka has no counterpart yet; it stands there as a
+/// comment.
 /// </summary>
 internal sealed class StreamMetricsRouteConverter(Func<string, string?> readFile)
 {
@@ -83,22 +86,48 @@ internal sealed class StreamMetricsRouteConverter(Func<string, string?> readFile
         hash.Finish();
         reader.Finish();
 
-        if (type == "kafka" || urls.Count != 1)
+        if (type == "kafka" || urls.Count == 0)
         {
-            WriteUnavailable(name, type, urls, taskCount, labels, kafka, relabeling);
+            WriteUnavailable(name, type, kafka, relabeling);
             return;
         }
         _hasRoutes = true;
-        if (hash.Has("mode") || labels.Count > 0)
+        if (urls.Count == 1 && (hash.Has("mode") || labels.Count > 0))
         {
             _routes.Add(0, "# hash_labels had no effect: there is one URL.");
         }
         WriteRoute(_routes, name, relabeling);
         _destinations.Add(0, $"- name: {name}");
+        if (urls.Count > 1)
+        {
+            WriteSharded(urls, taskCount, labels);
+        }
         _destinations.Add(2, "remote_write:");
-        _destinations.Add(4, "url", urls[0]);
+        if (urls.Count == 1)
+        {
+            _destinations.Add(4, "url", urls[0]);
+        }
         _destinations.Add(4, "# The fixed timeout of stream-metrics-route.");
         _destinations.Add(4, "send_timeout", "5s");
+    }
+
+    private void WriteSharded(IReadOnlyList<string> urls, long taskCount, IReadOnlyList<string> labels)
+    {
+        _destinations.Add(2, "sharded:");
+        _destinations.Add(4, "placement: stream-metrics-route");
+        _destinations.Add(4, "nodes:");
+        for (var i = 0; i < urls.Count; i++)
+        {
+            _destinations.Add(4, string.Create(
+                CultureInfo.InvariantCulture, $"- {{name: node-{i + 1}, url: {YamlText.Quote(urls[i])}}}"));
+        }
+        var count = Math.Clamp(taskCount, 1, TaskKeyConfig.MaxCount);
+        if (count != taskCount)
+        {
+            _destinations.Add(4, string.Create(CultureInfo.InvariantCulture, $"# hash_labels.mode was {taskCount}."));
+        }
+        var by = labels.Count == 0 ? "" : $", by: [{string.Join(", ", labels.Select(YamlText.Quote))}]";
+        _destinations.Add(4, string.Create(CultureInfo.InvariantCulture, $"tasks: {{count: {count}{by}}}"));
     }
 
     private static void WriteRoute(YamlLines lines, string name, IReadOnlyList<ConfigNode> relabeling)
@@ -109,41 +138,23 @@ internal sealed class StreamMetricsRouteConverter(Func<string, string?> readFile
         lines.Add(2, $"to: [{name}]");
     }
 
-    private void WriteUnavailable(string name, string type, IReadOnlyList<string> urls, long taskCount,
-        IReadOnlyList<string> labels, ConfigNode? kafka, IReadOnlyList<ConfigNode> relabeling)
+    private void WriteUnavailable(
+        string name, string type, ConfigNode? kafka, IReadOnlyList<ConfigNode> relabeling)
     {
         var route = new YamlLines();
         WriteRoute(route, name, relabeling);
         Comment(_routes, $"Router {name}: its destination is not available in this version.", route);
         var destination = new YamlLines();
         destination.Add(0, $"- name: {name}");
-        if (type == "kafka")
+        destination.Add(2, "kafka:");
+        foreach (var entry in kafka?.Entries ?? [])
         {
-            destination.Add(2, "kafka:");
-            foreach (var entry in kafka?.Entries ?? [])
-            {
-                // Passwords and certificates stand in here too; names of keys are enough to find them again.
-                destination.Add(4, $"{entry.Key}: ...");
-            }
+            // Passwords and certificates stand in here too; names of keys are enough to find them again.
+            destination.Add(4, $"{entry.Key}: ...");
         }
-        else
-        {
-            destination.Add(2, "sharded:");
-            destination.Add(4, "nodes:");
-            foreach (var url in urls)
-            {
-                destination.Add(4, $"- {{url: {YamlText.Quote(url)}}}");
-            }
-            destination.Add(4, string.Create(CultureInfo.InvariantCulture,
-                $"tasks: {{count: {Math.Max(1, taskCount)}, label: stream_task_id}}"));
-            destination.Add(4, "placement: stream-metrics-route");
-            if (labels.Count > 0)
-            {
-                destination.Add(4, $"# hash_labels.labels, which choose the node: {string.Join(", ", labels)}");
-            }
-        }
-        Comment(_destinations, $"Router {name}: {(type == "kafka" ? "Kafka" : "a sharded destination")} is not "
-            + "available in this version.", destination);
+        Comment(_destinations, type == "kafka"
+            ? $"Router {name}: Kafka is not available in this version."
+            : $"Router {name}: it had no URL, and took the process down there.", destination);
     }
 
     private static void Comment(YamlLines lines, string reason, YamlLines section)

@@ -58,7 +58,8 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
             WriteRoute(routes, "global", globalNames, _flags.Flag(Global + "keepInput"),
                 _flags.Flag(Global + "dropInput"), "", []);
         }
-        for (var i = 0; i < Math.Max(1, urls.Count); i++)
+        var isSharded = IsSharded(urls, isPerUrl);
+        for (var i = 0; i < (isSharded ? 1 : Math.Max(1, urls.Count)); i++)
         {
             WriteUrl(i, urls, isPerUrl, isChained ? "global" : null, destinations, routes);
         }
@@ -88,10 +89,6 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
         body.Add(0, routes.ToString().TrimEnd('\n'));
         body.Add(0, "destinations:");
         body.Add(0, destinations.ToString().TrimEnd('\n'));
-        if (_flags.Flag("remoteWrite.shardByURL"))
-        {
-            _notes.Add("-remoteWrite.shardByURL gives each series to one URL; here every destination gets all of them");
-        }
         WriteNotes();
         _lines.Add(0, body.ToString().TrimEnd('\n'));
     }
@@ -175,7 +172,9 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
     private void WriteUrl(int index, IReadOnlyList<string> urls, bool isPerUrl, string? input, YamlLines destinations,
         YamlLines routes)
     {
-        var name = urls.Count > 1 ? string.Create(CultureInfo.InvariantCulture, $"storage-{index + 1}") : "storage";
+        var isSharded = IsSharded(urls, isPerUrl);
+        var name = urls.Count > 1 && !isSharded
+            ? string.Create(CultureInfo.InvariantCulture, $"storage-{index + 1}") : "storage";
         var relabeling = ReadRelabeling(_flags.At("remoteWrite.urlRelabelConfig", index));
         var hasRules = false;
         if (isPerUrl)
@@ -191,8 +190,60 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
             WriteRoute(routes, name, names, _flags.FlagAt(PerUrl + "keepInput", index),
                 _flags.FlagAt(PerUrl + "dropInput", index), name, hasRules ? relabeling : [], input);
         }
+        if (isSharded)
+        {
+            WriteDestination(destinations, name, "", index, relabeling);
+            WriteNodes(destinations, urls);
+            return;
+        }
         WriteDestination(destinations, name, index < urls.Count ? urls[index] : null, index,
             hasRules ? [] : relabeling);
+    }
+
+    /// <summary>One destination that shares the series; what vmagent does to each URL by itself, it cannot.</summary>
+    private bool IsSharded(IReadOnlyList<string> urls, bool isPerUrl)
+    {
+        if (!_flags.Flag("remoteWrite.shardByURL") || urls.Count < 2)
+        {
+            return false;
+        }
+        if (!isPerUrl)
+        {
+            return true;
+        }
+        _notes.Add("-remoteWrite.shardByURL gives each series to one URL; beside rules of single URLs it has no "
+            + "counterpart, and every destination gets all of them");
+        return false;
+    }
+
+    private void WriteNodes(YamlLines lines, IReadOnlyList<string> urls)
+    {
+        lines.Add(2, "sharded:");
+        lines.Add(4, "placement: vmagent");
+        lines.Add(4, "nodes:");
+        for (var i = 0; i < urls.Count; i++)
+        {
+            lines.Add(4, string.Create(
+                CultureInfo.InvariantCulture, $"- {{name: storage-{i + 1}, url: {YamlText.Quote(urls[i])}}}"));
+        }
+        var (labels, ignored) = (
+            _flags.All("remoteWrite.shardByURL.labels"), _flags.All("remoteWrite.shardByURL.ignoreLabels"));
+        if (labels.Count + ignored.Count > 0)
+        {
+            var (key, names) = labels.Count > 0 ? ("by", labels) : ("without", ignored);
+            lines.Add(4, $"tasks: {{{key}: [{string.Join(", ", names.Select(YamlText.Quote))}]}}");
+        }
+        if (PositiveOrNull(_flags.One("remoteWrite.shardByURLReplicas")) is { } replicas)
+        {
+            lines.Add(4, $"replicas: {replicas}");
+        }
+        _notes.Add("what holds for one -remoteWrite.url of several (credentials, relabeling, rounding) is that of the "
+            + "first for all nodes of a sharded destination");
+        if (_flags.All("remoteWrite.label").Count > 0)
+        {
+            _notes.Add("-remoteWrite.label: here the labels are part of what decides the node, in vmagent they come "
+                + "later");
+        }
     }
 
     private string[]? DroppedLabelsAt(int index) => _flags.At(PerUrl + "dropInputLabels", index)?.Split("^^");
@@ -252,7 +303,10 @@ internal sealed class VmAgentConverter(Func<string, string?> readFile)
             lines.Add(2, "# No -remoteWrite.url was given: this is VictoriaMetrics on the same machine.");
         }
         lines.Add(2, "remote_write:");
-        lines.Add(4, "url", url ?? DefaultUrl);
+        if (url is not "")
+        {
+            lines.Add(4, "url", url ?? DefaultUrl);
+        }
         if (_flags.FlagAt("remoteWrite.forcePromProto", index) || _flags.FlagAt("remoteWrite.forceVMProto", index))
         {
             lines.Add(4, "protocol",

@@ -282,15 +282,36 @@ public sealed class ConvertTests : IDisposable
                 kafka_config: {broker_list: "k:9092", topic: metrics, basicauth: {username: u, password: geheim}}
             """));
         config.AllMatchingRoutes.ShouldBeTrue();
-        var route = config.Routes.ShouldHaveSingleItem();
+        config.Routes.Count.ShouldBe(2);
+        var route = config.Routes[0];
         (route.Name, route.Aggregate).ShouldBe(("web-front", false));
         route.To.ShouldBe(["web-front"]);
         route.RelabelConfigs.ShouldHaveSingleItem().Regex.ShouldBe("web|front");
-        config.Destinations.ShouldHaveSingleItem().SendTimeout.ShouldBe(TimeSpan.FromSeconds(5));
-        _run.Output.ShouldContain("#     tasks: {count: 100, label: stream_task_id}");
-        _run.Output.ShouldContain("#     placement: stream-metrics-route");
+        config.Destinations.ShouldAllBe(destination => destination.SendTimeout == TimeSpan.FromSeconds(5));
+        config.Destinations[0].Sharded.ShouldBeNull();
+        var sharded = config.Destinations[1].Sharded.ShouldNotBeNull();
+        sharded.Scheme.ShouldBe(ShardScheme.StreamMetricsRoute);
+        sharded.Nodes.Nodes.Select(node => node.Url.OriginalString).ShouldBe(["http://b/", "http://c/"]);
+        sharded.Tasks.Count.ShouldBe(100);
+        sharded.Tasks.By.ShouldBe(["stream_task_id"]);
         _run.Output.ShouldContain("#     broker_list: ...");
         _run.Output.ShouldNotContain("geheim");
+    }
+
+    [Fact]
+    public async Task Urls_that_share_the_series_become_nodes_of_one_destination()
+    {
+        var config = await ConvertAsync("vmagent", _run.File("flags", """
+            -remoteWrite.url=http://a:8429/api/v1/write -remoteWrite.url=http://b:8429/api/v1/write
+            -remoteWrite.shardByURL -remoteWrite.shardByURL.ignoreLabels=pod -remoteWrite.shardByURL.ignoreLabels=instance
+            -remoteWrite.shardByURLReplicas=2
+            """.ReplaceLineEndings(" ")));
+        var sharded = config.Destinations.ShouldHaveSingleItem().Sharded.ShouldNotBeNull();
+        (sharded.Scheme, sharded.Placement.Replicas).ShouldBe((ShardScheme.VmAgent, 2));
+        sharded.Nodes.Nodes.Select(node => node.Url.OriginalString)
+            .ShouldBe(["http://a:8429/api/v1/write", "http://b:8429/api/v1/write"]);
+        sharded.Tasks.Without.ShouldBe(["pod", "instance"], ignoreOrder: true);
+        _run.Output.ShouldNotContain("# No counterpart");
     }
 
     [Fact]
