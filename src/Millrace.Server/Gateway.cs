@@ -297,6 +297,7 @@ internal sealed partial class Gateway : IDisposable
         };
         new StatusEndpoints(state).Map(app);
         new LetterEndpoints(state).Map(app);
+        new ShardEndpoints(state).Map(app);
         app.MapMethods("/-/reload", ["GET", "POST"], (RequestDelegate)ReloadAsync);
         return app;
     }

@@ -55,7 +55,7 @@ internal sealed class LetterSettler(MillraceConfig config, TextWriter output, Te
         {
             using var request = new HttpRequestMessage(
                 HttpMethod.Post, $"{address}{LetterEndpoints.Path}/{verb}?{query}");
-            request.Headers.Add(LetterEndpoints.CommandHeader, "deadletter");
+            request.Headers.Add(LocalCommand.Header, "deadletter");
             using var answer = await client.SendAsync(request, stop);
             var text = await answer.Content.ReadAsStringAsync(stop);
             if (!answer.IsSuccessStatusCode)

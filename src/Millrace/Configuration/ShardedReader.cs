@@ -158,6 +158,11 @@ internal sealed class ShardedReader(
                 reader.Report("replicas", $"{sharded.Tasks.Count} tasks in {sharded.Placement.Replicas} copies are "
                     + $"{sharded.Lanes} queues, more than {ShardedConfig.MaxLanes}: lower one of the two");
             }
+            var placed = nodes.Select(static node => new PlacementNode(node.Name, node.Weight)).ToList();
+            if (placed.Count > 0 && sharded.Placement.Problem(placed) is { } problem)
+            {
+                reader.Report("nodes", problem);
+            }
             if (!isCanonical && sharded.Nodes.Kind == NodeSourceKind.List && nodes.Count > 0
                 && nodes.Count < sharded.Placement.Replicas)
             {

@@ -67,8 +67,8 @@ internal sealed class ShardedNodes
     /// <summary>Tasks, with their copies, that changed hands since the start, for whatever reason.</summary>
     public long MovedTasks { get; private set; }
 
-    /// <summary>Why the table could not be kept; null: it is.</summary>
-    public string? FileProblem { get; private set; }
+    /// <summary>Why the nodes that were found get no tasks, or the table is not on disk; null: all is well.</summary>
+    public string? TableProblem { get; private set; }
 
     /// <summary>Called after <see cref="SetNodes"/>, outside of the lock.</summary>
     public Action<IReadOnlyList<Node>>? NodesSet { get; set; }
@@ -76,8 +76,15 @@ internal sealed class ShardedNodes
     /// <summary>All nodes there are.</summary>
     public void SetNodes(IReadOnlyList<Node> set)
     {
+        PlacementNode[] nodes = Array.ConvertAll([.. set], static node => new PlacementNode(node.Name, node.Weight));
         lock (_lock)
         {
+            if (_config.Scheme == ShardScheme.Tasks && set.Count > 0
+                && _config.Placement.Problem(nodes) is { } problem)
+            {
+                TableProblem = problem; // What was found cannot be dealt to: the last good set stays.
+                return;
+            }
             _set = set;
             Health.SetNodes(set);
             foreach (var node in set)
@@ -94,7 +101,7 @@ internal sealed class ShardedNodes
             }
             if (_config.Scheme == ShardScheme.Tasks && set.Count > 0)
             {
-                FollowLocked(Array.ConvertAll([.. set], static node => new PlacementNode(node.Name, node.Weight)));
+                FollowLocked(nodes);
             }
             ApplyLocked(isForced: true);
         }
@@ -172,7 +179,7 @@ internal sealed class ShardedNodes
         }
         Rehashes += _table is null ? 0 : 1;
         Volatile.Write(ref _table, table);
-        FileProblem = _file.TryWrite(table);
+        TableProblem = _file.TryWrite(table) is { } problem ? $"the table is not on disk: {problem}" : null;
     }
 
     private void ApplyLocked(bool isForced)

@@ -7,7 +7,7 @@ namespace Millrace.Membership;
 public sealed record Node(string Name, Uri Url, int Weight = 1)
 {
     public const int MaxNameLength = 255;
-    public const int MaxWeight = 1_000;
+    public const int MaxWeight = 100;
 }
 
 /// <summary>

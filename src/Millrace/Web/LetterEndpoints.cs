@@ -1,4 +1,3 @@
-using System.Net;
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -10,14 +9,11 @@ namespace Millrace.Web;
 /// <summary>
 /// The dead letters of a running gateway: <c>/api/v1/deadletters</c> lists them, a POST to its <c>replay</c> and
 /// <c>drop</c> decides about them. Only for this machine: letters hold samples, and deciding changes something. The
-/// header of <see cref="CommandHeader"/> keeps web pages away, which a browser here might show.
+/// header of <see cref="LocalCommand"/> keeps web pages away, which a browser here might show.
 /// </summary>
 internal sealed class LetterEndpoints(GatewayState state)
 {
     public const string Path = "/api/v1/deadletters";
-
-    /// <summary>A page of another site cannot send it without being asked for, which is not answered.</summary>
-    public const string CommandHeader = "X-Millrace-Command";
 
     private const int DefaultLimit = 100;
     private const int MaxLimit = 10_000;
@@ -53,8 +49,7 @@ internal sealed class LetterEndpoints(GatewayState state)
 
     private Task SettleAsync(HttpContext context, Func<Destination, LetterRange, LetterSum?> settle)
     {
-        (int, string)? problem = context.Request.Headers.ContainsKey(CommandHeader)
-            ? null : (StatusCodes.Status403Forbidden, $"The header {CommandHeader} is missing.");
+        (int, string)? problem = LocalCommand.Refusal(context);
         if (problem is not null || !TryFind(context, out var destination, out var range, out problem))
         {
             return RefuseAsync(context, problem);
@@ -74,7 +69,7 @@ internal sealed class LetterEndpoints(GatewayState state)
     {
         (destination, range, problem) = (null!, LetterRange.All, null);
         var name = context.Request.Query["destination"].ToString();
-        if (!IsOfThisMachine(context.Connection))
+        if (!LocalCommand.IsOfThisMachine(context.Connection))
         {
             problem = (StatusCodes.Status403Forbidden, "Dead letters are shown to this machine only.");
         }
@@ -105,10 +100,6 @@ internal sealed class LetterEndpoints(GatewayState state)
         }
         return null;
     }
-
-    private static bool IsOfThisMachine(ConnectionInfo connection) =>
-        connection.RemoteIpAddress is { } remote
-        && (IPAddress.IsLoopback(remote) || remote.Equals(connection.LocalIpAddress));
 
     private static System.IO.Stream Json(HttpContext context)
     {

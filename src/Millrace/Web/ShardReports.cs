@@ -43,7 +43,7 @@ internal sealed record ShardReport
     /// <summary>Why the nodes could not be looked up last time; null: they could.</summary>
     public string? LookupError { get; init; }
 
-    /// <summary>Why the table is not on disk; null: it is.</summary>
+    /// <summary>Why nodes get no tasks, or the table is not on disk; null: all is well.</summary>
     public string? TableProblem { get; init; }
 
     public static ShardReport Of(ShardedNodes nodes)
@@ -86,7 +86,7 @@ internal sealed record ShardReport
             MovedTasks = nodes.MovedTasks,
             DisplacedTasks = overlay?.Displaced ?? 0,
             LookupError = nodes.Source.Status.LastError,
-            TableProblem = nodes.FileProblem,
+            TableProblem = nodes.TableProblem,
         };
 
         int[] Places(ReadOnlySpan<int> ofTable)

@@ -103,6 +103,19 @@ public sealed class ShardedNodesTests
     }
 
     [Fact]
+    public void Nodes_that_no_table_can_be_made_of_change_nothing()
+    {
+        using var fleet = new Fleet("a", "b");
+        var table = fleet.Rig.Nodes!.Table;
+        fleet.Rig.Nodes.SetNodes([new Node("a", new Uri("http://a/"), 101), new Node("b", new Uri("http://b/"))]);
+        fleet.Rig.Nodes.Table.ShouldBeSameAs(table);
+        fleet.Rig.Nodes.TableProblem.ShouldNotBeNull().ShouldContain("weight of node \"a\" is 101");
+        fleet.OfferEach(1);
+        fleet.Rig.RunUntilQuiet();
+        fleet.Rig.Counters.Delivered.ShouldBe(Tasks);
+    }
+
+    [Fact]
     public void What_waits_for_nobody_goes_out_when_there_is_somebody()
     {
         using var fleet = new Fleet();
