@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Linq;
 using System.Net;
 using System.Net.Http;
 using System.Runtime.InteropServices;
@@ -172,10 +173,14 @@ internal sealed partial class Gateway : IDisposable
             foreach (var destination in Pipeline.Destinations)
             {
                 using var client = new HttpClient(HttpConnections.Create(destination.Config, _time));
-                var handling = await BackendProbe.AskAsync(destination.Config, client, _time, stop);
-                if (BackendProbe.Warning(destination.Name, handling) is { } warning)
+                foreach (var node in destination.Nodes)
                 {
-                    Log.Warning(_log, warning);
+                    var handling = await BackendProbe.AskAsync(
+                        destination.Config with { Url = node.Url }, client, _time, stop);
+                    if (BackendProbe.Warning(destination.Name, handling) is { } warning)
+                    {
+                        Log.Warning(_log, warning);
+                    }
                 }
             }
         }
@@ -197,21 +202,13 @@ internal sealed partial class Gateway : IDisposable
 
     private async Task RunPumpAsync(Destination destination, CancellationToken stop)
     {
-        foreach (var sharded in Pipeline.Sharded)
+        var sharded = Pipeline.Sharded.FirstOrDefault(nodes => nodes.Destination == destination);
+        using var watch = sharded is null ? null : new ShardWatch(sharded, _time, NewRandom(), _logs);
+        using var pump = new DestinationPump(destination, _time, _logs.CreateLogger("delivery"))
         {
-            if (ReferenceEquals(sharded.Destination, destination))
-            {
-                using var watch = new ShardWatch(sharded, _time, NewRandom(), _logs);
-                using var sharedPump = new DestinationPump(destination, _time, _logs.CreateLogger("delivery"))
-                {
-                    Answered = watch.Observe,
-                };
-                await Task.WhenAll(watch.RunAsync(stop), sharedPump.RunAsync(stop));
-                return;
-            }
-        }
-        using var pump = new DestinationPump(destination, _time, _logs.CreateLogger("delivery"));
-        await pump.RunAsync(stop);
+            Answered = watch is null ? null : watch.Observe,
+        };
+        await Task.WhenAll(watch?.RunAsync(stop) ?? Task.CompletedTask, pump.RunAsync(stop));
     }
 
     private async Task StopAsync(

@@ -70,7 +70,7 @@ internal sealed partial class ShardWatch : IDisposable
         }
     }
 
-    private void NodesChanged(NodeSet set) => _nodes.SetNodes(set.Nodes);
+    private void NodesChanged(NodeSet set) => _nodes.SetNodes(set.Nodes, set.IsFallback);
 
     private void HealthChanged()
     {

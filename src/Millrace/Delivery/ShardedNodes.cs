@@ -13,6 +13,9 @@ namespace Millrace.Delivery;
 /// </remarks>
 internal sealed class ShardedNodes
 {
+    /// <summary>Requests at once to one node: as many as a plain destination has lanes.</summary>
+    private const int MostRequests = 16;
+
     private readonly Lock _lock = new(); // covers everything below
     private readonly Destination _destination;
     private readonly ShardedConfig _config;
@@ -73,14 +76,17 @@ internal sealed class ShardedNodes
     /// <summary>Called after <see cref="SetNodes"/>, outside of the lock.</summary>
     public Action<IReadOnlyList<Node>>? NodesSet { get; set; }
 
-    /// <summary>All nodes there are.</summary>
-    public void SetNodes(IReadOnlyList<Node> set)
+    /// <param name="set">All nodes there are.</param>
+    /// <param name="isFallback">
+    /// Nothing was found yet: what there is gets everything, and the table, which is about the nodes, is left as it is.
+    /// </param>
+    public void SetNodes(IReadOnlyList<Node> set, bool isFallback = false)
     {
         PlacementNode[] nodes = Array.ConvertAll([.. set], static node => new PlacementNode(node.Name, node.Weight));
         lock (_lock)
         {
-            if (_config.Scheme == ShardScheme.Tasks && set.Count > 0
-                && _config.Placement.Problem(nodes) is { } problem)
+            var isDealt = _config.Scheme == ShardScheme.Tasks && set.Count > 0 && !isFallback;
+            if (isDealt && _config.Placement.Problem(nodes) is { } problem)
             {
                 TableProblem = problem; // What was found cannot be dealt to: the last good set stays.
                 return;
@@ -99,7 +105,7 @@ internal sealed class ShardedNodes
                         node.Name, node.Url, _destination.Config, Math.Min(MostRequests, _destination.Lanes)));
                 }
             }
-            if (_config.Scheme == ShardScheme.Tasks && set.Count > 0)
+            if (isDealt)
             {
                 FollowLocked(nodes);
             }
@@ -156,9 +162,6 @@ internal sealed class ShardedNodes
         }
     }
 
-    /// <summary>Requests at once to one node: as many as a plain destination has lanes.</summary>
-    private const int MostRequests = 16;
-
     private void FollowLocked(PlacementNode[] nodes)
     {
         var before = _table ?? _file.Read();
@@ -173,11 +176,11 @@ internal sealed class ShardedNodes
 
     private void ReplaceLocked(TaskTable table)
     {
-        if (ReferenceEquals(table, _table))
+        if (ReferenceEquals(table, _table) && TableProblem is null)
         {
             return;
         }
-        Rehashes += _table is null ? 0 : 1;
+        Rehashes += _table is null || ReferenceEquals(table, _table) ? 0 : 1;
         Volatile.Write(ref _table, table);
         TableProblem = _file.TryWrite(table) is { } problem ? $"the table is not on disk: {problem}" : null;
     }
@@ -191,17 +194,18 @@ internal sealed class ShardedNodes
         }
         _areUp = areUp;
         var ofLane = new BackendNode?[_destination.Lanes];
-        if (_config.Scheme != ShardScheme.Tasks)
+        if (_config.Scheme != ShardScheme.Tasks || _table is null)
         {
             for (var lane = 0; lane < ofLane.Length && _set.Count > 0; lane++)
             {
-                // What waits for a node that the list does not have any more goes to those that it has.
+                // What waits for a node that the list does not have any more goes to those that it has; a fallback gets
+                // everything.
                 ofLane[lane] = _nodes[_set[lane / ShardedConfig.LanesPerNode % _set.Count].Name];
             }
         }
-        else if (_table is { } table)
+        else
         {
-            AssignTasksLocked(table, ofLane);
+            AssignTasksLocked(_table, ofLane);
         }
         MovedTasks += CountMoves(_assignment.OfLane, ofLane);
         var assignment = new NodeAssignment(Array.ConvertAll([.. _set], node => _nodes[node.Name]), ofLane);

@@ -110,9 +110,28 @@ public sealed class ShardedNodesTests
         fleet.Rig.Nodes.SetNodes([new Node("a", new Uri("http://a/"), 101), new Node("b", new Uri("http://b/"))]);
         fleet.Rig.Nodes.Table.ShouldBeSameAs(table);
         fleet.Rig.Nodes.TableProblem.ShouldNotBeNull().ShouldContain("weight of node \"a\" is 101");
+        fleet.Rig.Nodes.SetNodes(fleet.Named("a", "b"));
+        fleet.Rig.Nodes.TableProblem.ShouldBeNull();
         fleet.OfferEach(1);
         fleet.Rig.RunUntilQuiet();
         fleet.Rig.Counters.Delivered.ShouldBe(Tasks);
+    }
+
+    [Fact]
+    public void A_fallback_gets_everything_and_leaves_the_table_alone()
+    {
+        using var fleet = new Fleet("a", "b", "c");
+        fleet.Rig.Nodes!.SetNodes(fleet.Named("a", "b", "c", "d"));
+        var before = fleet.Rig.Nodes.Table!;
+        fleet.Rig.Config = fleet.ConfigOf();
+        fleet.Rig.Crash(); // Its nodes are looked up, and nobody answers yet.
+        fleet.Rig.Nodes!.SetNodes(fleet.Named("d"), isFallback: true);
+        fleet.OfferEach(1);
+        fleet.Rig.RunUntilQuiet();
+        fleet.Backends["d"].PointCount.ShouldBe(Tasks);
+        fleet.Rig.Nodes.SetNodes(fleet.Named("a", "b", "c", "d"));
+        (fleet.Rig.Nodes.Table!.Version, fleet.Rig.Nodes.Table.Fingerprint)
+            .ShouldBe((before.Version, before.Fingerprint));
     }
 
     [Fact]
